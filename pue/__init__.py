@@ -1,0 +1,1 @@
+"""Continuous, evidence-grade power usage effectiveness: values in, values out."""
