@@ -1,0 +1,80 @@
+"""Configuration errors name file, line and field."""
+
+from __future__ import annotations
+
+import pytest
+
+from pue.errors import Fatal
+from pue.settings import Settings, parse
+
+
+class Link(Settings):
+    host: str
+    port: int = 502
+
+
+class Meter(Settings):
+    id: str
+    link: Link | None = None
+
+
+class Site(Settings):
+    name: str
+    mqtt: Link | None = None
+    meter: tuple[Meter, ...] = ()
+
+
+GOOD = """\
+name = "km01"
+[mqtt]
+host = "127.0.0.1"
+[[meter]]
+id = "a"   # the first
+[[meter]]
+id = "b"
+[meter.link]
+host = "h"
+port = 1
+"""
+
+
+def message(text: str) -> str:
+    with pytest.raises(Fatal) as caught:
+        parse(text, Site, "site.toml")
+    return str(caught.value)
+
+
+def test_good_text_becomes_frozen_settings() -> None:
+    site = parse(GOOD, Site, "site.toml")
+    assert site.meter[1].link == Link(host="h", port=1)
+
+
+def test_unknown_key_is_named_with_its_line() -> None:
+    assert message(GOOD.replace("port = 1", "prot = 1")) == (
+        "site.toml:10 meter[1].link.prot: unknown key; remove it or correct its spelling"
+    )
+
+
+def test_wrong_value_is_named_with_its_line() -> None:
+    assert "site.toml:10 meter[1].link.port" in message(GOOD.replace("port = 1", "port = 'x'"))
+    assert "(it is 'x')" in message(GOOD.replace("port = 1", "port = 'x'"))
+
+
+def test_missing_key_is_named_at_its_table() -> None:
+    assert message(GOOD.replace('id = "b"', "")) == "site.toml:6 meter[1].id: missing; add it"
+
+
+def test_missing_at_the_top_is_named_at_line_1() -> None:
+    assert message("") == "site.toml:1 name: missing; add it"
+
+
+def test_whole_document_of_a_wrong_shape_has_a_line_too() -> None:
+    assert message('name = "x"\nmeter = 3\n').startswith("site.toml:2 meter: ")
+
+
+def test_all_errors_are_told_at_once() -> None:
+    assert len(message(GOOD.replace('name = "km01"', "nmae = 1").replace("port = 1", "prot = 1")).splitlines()) == 3
+
+
+def test_broken_toml_is_told_with_the_line() -> None:
+    assert "site.toml: not TOML" in message("name = ")
