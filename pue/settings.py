@@ -7,6 +7,7 @@ import tomllib
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from pue.errors import Fatal
 
@@ -52,16 +53,14 @@ def parse(text: str, model: type[Model], name: str) -> Model:
         raise Fatal("\n".join(_describe(error, lines, name) for error in errors.errors())) from None
 
 
-def _describe(error: object, lines: dict[Path, int], name: str) -> str:
-    if not isinstance(error, dict):
-        raise TypeError(type(error))
+def _describe(error: ErrorDetails, lines: dict[Path, int], name: str) -> str:
     path: Path = error["loc"]
-    message = str(error["msg"])
+    message = error["msg"]
     if error["type"] == "extra_forbidden":
         message = "unknown key; remove it or correct its spelling"
     elif error["type"] == "missing":
         message = "missing; add it"
-    elif isinstance(error.get("input"), str | int | float) and "input" not in message:
+    elif isinstance(error["input"], str | int | float):
         message = f"{message} (it is {error['input']!r})"
     return f"{name}:{_line(path, lines)} {_field(path)}: {message}"
 

@@ -68,6 +68,10 @@ def test_missing_at_the_top_is_named_at_line_1() -> None:
     assert message("") == "site.toml:1 name: missing; add it"
 
 
+def test_table_where_a_value_belongs_is_named() -> None:
+    assert message("name = 'x'\n\n# why\n[mqtt]\nhost = { a = 1 }\n").startswith("site.toml:5 mqtt.host: ")
+
+
 def test_whole_document_of_a_wrong_shape_has_a_line_too() -> None:
     assert message('name = "x"\nmeter = 3\n').startswith("site.toml:2 meter: ")
 
