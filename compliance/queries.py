@@ -164,18 +164,28 @@ class PueSeries:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One dated row of a policy profile: `comparator` `limit`, e.g. `<=` `1.3`, with its clause."""
+    """One dated row of a policy profile: `comparator` `limit`, e.g. `<=` `1.3`, with its clause.
+
+    `kind` is limit, duty, certificate, siting or incentive; only limit and duty have comparator, limit and period.
+    `status` is draft, in_force or target_expired; only a rule in force is `binding`.
+    """
 
     id: str
     version: str
     profile: str
     title: str
     title_en: str
-    comparator: str
-    limit: str
-    period: str
+    kind: str
+    strength: str
+    status: str
+    comparator: str | None
+    limit: str | None
+    period: str | None
     binding: bool
+    consequence: str
     citation: str
+    clause: str
+    quote: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,7 @@ class Finding:
     from_ms: int
     to_ms: int
     limit: str | None
-    comparator: str
+    comparator: str | None
     pue: str | None
     pue_lower: str | None
     pue_upper: str | None

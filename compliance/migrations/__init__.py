@@ -1,0 +1,1 @@
+"""Steps by which the registry database came to its present shape."""
