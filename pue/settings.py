@@ -55,7 +55,7 @@ def parse(text: str, model: type[Model], name: str) -> Model:
 
 def _describe(error: ErrorDetails, lines: dict[Path, int], name: str) -> str:
     path: Path = error["loc"]
-    message = error["msg"]
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "unknown key; remove it or correct its spelling"
     elif error["type"] == "missing":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import field_validator
 
 from pue.errors import Fatal
 from pue.settings import Settings, parse
@@ -11,6 +12,13 @@ from pue.settings import Settings, parse
 class Link(Settings):
     host: str
     port: int = 502
+
+    @field_validator("host")
+    @classmethod
+    def named(cls, host: str) -> str:
+        if host == "?":
+            raise ValueError("host '?' has no name; write an address")
+        return host
 
 
 class Meter(Settings):
@@ -82,3 +90,8 @@ def test_all_errors_are_told_at_once() -> None:
 
 def test_broken_toml_is_told_with_the_line() -> None:
     assert "site.toml: not TOML" in message("name = ")
+
+
+def test_our_own_words_stand_without_a_prefix() -> None:
+    text = message(GOOD.replace('host = "127.0.0.1"', 'host = "?"'))
+    assert text == "site.toml:3 mqtt.host: host '?' has no name; write an address (it is '?')"
