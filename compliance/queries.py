@@ -192,19 +192,25 @@ class Rule:
 class Finding:
     """The system's computed result (系统测算结果) for one facility, rule and legal period; never a decision.
 
-    `outcome` is one of not_applicable, non_compliant, insufficient_data, invalid_data, compliant, indeterminate.
-    `since` is the day from which the outcome has held without a break. `positions` are ledger records per shard.
+    `outcome` is one of not_applicable, non_compliant, insufficient_data, invalid_data, compliant, indeterminate;
+    `reasons` are codes of `pue.reasons`. It holds from `as_of_ms`, the close of its period, until the next one; rules
+    on facts (`kind` certificate, siting, incentive) have no period and no figures. `since` is the local day from which
+    the outcome has held without a break. `positions` are ledger records per shard.
     """
 
     facility: str
     rule: str
     rule_version: str
     profile: str
+    kind: str
+    status: str
+    consequence: str
     outcome: str
     reasons: tuple[str, ...]
-    period: str
-    from_ms: int
-    to_ms: int
+    as_of_ms: int
+    period: str | None
+    from_ms: int | None
+    to_ms: int | None
     limit: str | None
     comparator: str | None
     pue: str | None
@@ -215,9 +221,9 @@ class Finding:
     coverage: str | None
     total_j: int | None
     it_j: int | None
-    simple_outcome: str
-    guarded_outcome: str
-    decision: str
+    simple_outcome: str | None
+    guarded_outcome: str | None
+    decision: str | None
     binding: bool
     headline: bool
     since: date
