@@ -49,12 +49,6 @@ DOCUMENTS = sa.Table(
     sa.Column("line", sa.LargeBinary, nullable=False),
     sa.Column("signature", sa.LargeBinary, nullable=False),
 )
-PROGRESS = sa.Table(
-    "progress",
-    METADATA,
-    sa.Column("facility", sa.Text, primary_key=True),
-    sa.Column("state", sa.Text, nullable=False),
-)
 
 
 class Conflict(Retry):
@@ -175,25 +169,6 @@ class EventLog:
         with self._reading() as connection:
             row = connection.execute(query).one_or_none()
         return (bytes(row[0]), bytes(row[1])) if row else None
-
-    def progress(self, facility: str) -> dict[str, Any] | None:
-        """How far a facility has been evaluated: a convenience that `forget_progress` may drop at any time."""
-        query = sa.select(PROGRESS.c.state).where(PROGRESS.c.facility == facility)
-        with self._reading() as connection:
-            text = connection.scalar(query)
-        return json.loads(text) if text else None
-
-    def save_progress(self, facility: str, state: Mapping[str, Any]) -> None:
-        """Remember how far a facility has been evaluated."""
-        with self._writing() as connection:
-            connection.execute(sa.delete(PROGRESS).where(PROGRESS.c.facility == facility))
-            values = {"facility": facility, "state": canonical_json(dict(state)).decode()}
-            connection.execute(sa.insert(PROGRESS).values(values))
-
-    def forget_progress(self) -> None:
-        """Make the next evaluation step through all history again."""
-        with self._writing() as connection:
-            connection.execute(sa.delete(PROGRESS))
 
     def close(self) -> None:
         """Give up all connections."""

@@ -111,7 +111,7 @@ class Facility:
     it_power_kw: int
     approved_on: date | None
     commissioned_on: date | None
-    hub_cluster: str
+    hub_cluster: str | None
     green_grade: str
     green_grade_certificate: str
     green_grade_valid_to: date | None

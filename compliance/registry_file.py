@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +16,7 @@ from pue.errors import Fatal
 from pue.quantities import QUANTITIES, step
 from pue.settings import Settings, parse
 from pue.signing import Verifier
+from pue.uncertainty import relative_uncertainty
 
 
 def _zone(text: str) -> str:
@@ -102,6 +103,7 @@ class MeterVersion(Settings):
     """How a meter was installed from a time on, until the next version."""
 
     from_: AwareDatetime = Field(alias="from")
+    to: AwareDatetime | None = None
     serial: Text
     profile: Name
     registers: tuple[Register, ...]
@@ -117,14 +119,30 @@ class MeterVersion(Settings):
     a: Weight | None = None
     b: Weight | None = None
 
+    @model_validator(mode="after")
+    def _classes_are_known(self) -> MeterVersion:
+        try:
+            relative_uncertainty(self.meter_class, self.ct_class, self.pt_class)
+        except Fatal as error:
+            raise ValueError(str(error)) from None
+        return self
+
     @property
     def from_ms(self) -> int:
         """Start of the version. [ms UTC]"""
         return ms(self.from_)
 
+    @property
+    def to_ms(self) -> int | None:
+        """End of the version if it has its own, without waiting for the next one. [ms UTC]"""
+        return None if self.to is None else ms(self.to)
+
 
 class Meter(Settings):
-    """A place where energy is metered and what it counts for."""
+    """A place where energy is metered and what it counts for.
+
+    A meter taken out of service gets a `to` in its last version; one left out of the file is withdrawn altogether.
+    """
 
     id: MeterName
     name: Text = ""
@@ -135,6 +153,12 @@ class Meter(Settings):
     quantity: Quantity = "energy_import"
     version: tuple[MeterVersion, ...] = ()
 
+    @property
+    def ends_ms(self) -> list[int | None]:
+        """Where each version ends: at its own `to` or at the next one's start. [ms UTC]"""
+        nexts = [*(version.from_ms for version in self.version[1:]), None]
+        return [one.to_ms if one.to_ms is not None else end for one, end in zip(self.version, nexts, strict=True)]
+
     @model_validator(mode="after")
     def _versions_in_order(self) -> Meter:
         if not self.version:
@@ -143,6 +167,9 @@ class Meter(Settings):
         for index in range(1, len(starts)):
             if starts[index] <= starts[index - 1]:
                 _refuse(("version", index, "from"), "starts before the version above it; order versions by time")
+            end = self.version[index - 1].to_ms
+            if end is not None and end > starts[index]:
+                _refuse(("version", index - 1, "to"), "ends after the next version has begun; let it end there")
         for index, version in enumerate(self.version):
             if self.quantity not in {register.quantity for register in version.registers}:
                 _refuse(("version", index, "registers"), f"no register measures the meter's quantity {self.quantity}")
@@ -174,10 +201,19 @@ class FacilityFacts(Settings):
     it_power_kw: Annotated[int, Field(ge=0)]
     approved_on: date | None = None
     commissioned_on: date | None = None
-    hub_cluster: Text = ""
+    hub_cluster: Text | None = None
+    siting_exception: Text = ""
+    incentives: tuple[Text, ...] = ()
+    transition_until: date | None = None
     green_grade: Literal["", "1A", "2A", "3A", "4A", "5A"] = ""
     green_grade_certificate: Text = ""
     green_grade_valid_to: date | None = None
+    valid_from: date | None = None
+
+    @property
+    def valid_from_ms(self) -> int:
+        """Since when these facts hold; without a day, since ever. [ms UTC]"""
+        return local_midnight_ms(self.valid_from, self.timezone) if self.valid_from else 0
 
     @model_validator(mode="before")
     @classmethod
@@ -239,9 +275,14 @@ def read_registry(text: str, name: str) -> RegistryFile:
     return parse(text, RegistryFile, name)
 
 
-def ms(time: datetime) -> int:
+def local_midnight_ms(day: date, zone: str) -> int:
+    """Start of a local day. [ms UTC]"""
+    return ms(datetime.combine(day, time(), ZoneInfo(zone)))
+
+
+def ms(moment: datetime) -> int:
     """Milliseconds since 1970 UTC of an aware time."""
-    return round(time.timestamp() * 1000)
+    return round(moment.timestamp() * 1000)
 
 
 def _hangs_under_itself(meter: str, parents: dict[str, str]) -> bool:

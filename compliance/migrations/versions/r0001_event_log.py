@@ -1,4 +1,4 @@
-"""The event log, signed documents and evaluation progress."""
+"""The event log and the signed documents."""
 
 from __future__ import annotations
 
@@ -32,11 +32,6 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(64), primary_key=True),
         sa.Column("line", sa.LargeBinary, nullable=False),
         sa.Column("signature", sa.LargeBinary, nullable=False),
-    )
-    op.create_table(
-        "progress",
-        sa.Column("facility", sa.Text, primary_key=True),
-        sa.Column("state", sa.Text, nullable=False),
     )
     refuse = _refuse_sqlite if op.get_bind().dialect.name == "sqlite" else _refuse_postgresql
     for table in APPEND_ONLY:

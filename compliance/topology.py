@@ -1,0 +1,181 @@
+"""The topology document: built from the registry, versioned, signed, written where collectors read it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from compliance import registry_file
+from compliance.log import Draft, EventLog
+from compliance.projection import Projection
+from compliance.registry import Registered, Registry
+from pue.canonical import ZERO_HASH
+from pue.errors import Fatal
+from pue.signing import Signer, Verifier
+from pue.topology import (
+    Agent,
+    AgentKey,
+    Meter,
+    MeterVersion,
+    Register,
+    Replacement,
+    Topology,
+    open_topology,
+    sign_topology,
+)
+from pue.wire import SignedLine
+
+KEY_OVERLAP_MS = 24 * 3_600_000
+"""How long an agent's former key stays good after a new one is registered: the agent has to be restarted with it."""
+
+
+class TopologyOffice:
+    """Issues a new version whenever what it would say has changed."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        projection: Projection,
+        issuer: str,
+        signer: Signer,
+        file: Path,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._log, self._projection, self._registry = log, projection, Registry(projection)
+        self._issuer, self._signer, self._file, self._clock_ms = issuer, signer, file, clock_ms
+
+    def current(self) -> tuple[Topology, SignedLine] | None:
+        """The last issued version, as it was signed."""
+        event = self._projection.last("topology", self._projection.refresh())
+        if event is None:
+            return None
+        found = self._log.document(event.body["sha256"])
+        if found is None:
+            raise Fatal(f"topology version {event.body['version']} is not in the database; restore table documents")
+        signed = SignedLine(*found)
+        return open_topology(signed, Verifier.from_text(event.body["public_key"])), signed
+
+    def issue(self) -> Topology:
+        """Issue a version if the registry calls for one, and have the file hold the last one."""
+        seq = self._projection.refresh()
+        last = self.current()
+        agents, meters, configs = document_content(self._registry, seq)
+        if last is None or (last[0].agents, last[0].meters, last[0].configs) != (agents, meters, configs):
+            last = self._sign(last, agents, meters, configs, seq)
+        write_atomically(self._file, last[1].line + b"\n" + last[1].signature)
+        return last[0]
+
+    def _sign(
+        self,
+        last: tuple[Topology, SignedLine] | None,
+        agents: list[Agent],
+        meters: list[Meter],
+        configs: list[str],
+        seq: int,
+    ) -> tuple[Topology, SignedLine]:
+        topology = Topology(
+            issuer=self._issuer,
+            version=last[0].version + 1 if last else 1,
+            issued_ms=self._clock_ms(),
+            prev=last[1].sha256 if last else ZERO_HASH,
+            agents=agents,
+            meters=meters,
+            configs=configs,
+        )
+        signed = sign_topology(topology, self._signer)
+        self._log.store_document(signed.sha256, signed.line, signed.signature)
+        body = {
+            "version": topology.version,
+            "sha256": signed.sha256,
+            "prev": topology.prev,
+            "issued_ms": topology.issued_ms,
+            "registry_seq": seq,
+            "public_key": self._signer.verifier.to_text(),
+        }
+        draft = Draft("topology_issued", "topology", body)
+        self._log.append([draft], {"topology": self._projection.last_seq("topology", seq)})
+        self._projection.refresh()
+        return topology, signed
+
+
+def document_content(registry: Registry, seq: int) -> tuple[list[Agent], list[Meter], list[str]]:
+    """Agents, meters and approved configurations as registered at `seq`, in a fixed order."""
+    facilities = [one for name in registry.facility_ids(seq) if (one := registry.facility(name, seq))]
+    agents = [agent for facility in facilities for agent in _agents(registry, facility, seq)]
+    meters = [_meter(facility, meter) for facility in facilities for meter in facility.meters]
+    return agents, meters, registry.approved_configs(seq)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file so that a reader sees the old or the new content, never a part; equal content is left alone."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)
+
+
+def _agents(registry: Registry, facility: Registered, seq: int) -> Iterator[Agent]:
+    for name in registry.belonging("agent", facility.facts.id, seq):
+        history = registry.history(f"agent:{facility.facts.id}/{name}", seq)
+        keys: list[AgentKey] = []
+        shard = ""
+        for event in history:
+            keys = _closed(keys, event.recorded_ms) if event.kind == "agent_withdrawn" else keys
+            if event.kind == "agent_recorded":
+                record = registry.record(event, registry_file.Agent)
+                keys, shard = _with_key(keys, record.public_key, event.recorded_ms + KEY_OVERLAP_MS), record.shard
+        yield Agent(agent=name, site=facility.facts.site, shard=shard, keys=keys)
+
+
+def _with_key(keys: list[AgentKey], public: str, former_to_ms: int) -> list[AgentKey]:
+    if keys and keys[-1].public == public and keys[-1].to_ms is None:
+        return keys
+    new = AgentKey(key=Verifier.from_text(public).key_id, public=public, from_ms=0)
+    return [*_closed(keys, former_to_ms), new]
+
+
+def _closed(keys: list[AgentKey], to_ms: int) -> list[AgentKey]:
+    return [
+        key if key.to_ms is not None else AgentKey(key=key.key, public=key.public, from_ms=key.from_ms, to_ms=to_ms)
+        for key in keys
+    ]
+
+
+def _meter(facility: Registered, meter: registry_file.Meter) -> Meter:
+    return Meter(
+        site=facility.facts.site,
+        meter=meter.id,
+        parent=meter.parent or None,
+        versions=[
+            _version(version, to_ms, facility.facts.timezone)
+            for version, to_ms in zip(meter.version, meter.ends_ms, strict=True)
+        ],
+    )
+
+
+def _version(version: registry_file.MeterVersion, to_ms: int | None, zone: str) -> MeterVersion:
+    expired_from = version.certificate_to + timedelta(days=1) if version.certificate_to else None
+    return MeterVersion(
+        from_ms=version.from_ms,
+        to_ms=to_ms,
+        serial=version.serial,
+        profile=version.profile,
+        registers=[Register(**register.model_dump()) for register in version.registers],
+        max_power_w=version.max_power_w,
+        ct=version.ct,
+        pt=version.pt,
+        meter_class=version.meter_class,
+        ct_class=version.ct_class,
+        pt_class=version.pt_class,
+        calibration_group=version.calibration_group,
+        certificate_to_ms=registry_file.local_midnight_ms(expired_from, zone) if expired_from else None,
+        replacements=[Replacement(**one.model_dump()) for one in version.replacements],
+    )
