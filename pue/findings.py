@@ -153,6 +153,7 @@ def _caveats(rule: Rule, facts: Facts) -> list[Reason]:
         Reason.RULE_IS_DRAFT: rule.status is Status.DRAFT,
         Reason.TARGET_EXPIRED: rule.status is Status.TARGET_EXPIRED,
         Reason.RULE_IS_VOLUNTARY: rule.strength == "voluntary",
+        Reason.TEXT_NOT_VERIFIED: not rule.citation.is_verified,
         Reason.PERIOD_NOT_SET: rule.period_source == "assumed",
         Reason.CUTOFF_NOT_SET: rule.applies_to.lacks_cutoff,
         Reason.IN_TRANSITION: facts.transition_until is not None and facts.on < facts.transition_until,

@@ -54,21 +54,32 @@ class Status(StrEnum):
 
 
 class Citation(Settings):
-    """Where a rule is written; `quote_sha256` is of the quote's UTF-8 bytes."""
+    """Where a rule is written; `quote_sha256` is of the quote's UTF-8 bytes.
+
+    `source` says what was read: the `original`, a full `reproduction` of it, a `report` quoting it, or nothing
+    (`unread`: limit and scope are taken from others, and there is no quote). The last two never bind.
+    """
 
     document: Text
     number: str = ""
     clause: str = ""
-    quote: Text
-    quote_sha256: str
+    quote: str = ""
+    quote_sha256: str = ""
     url: str = ""
-    source: Literal["primary", "secondary"]
+    source: Literal["original", "reproduction", "report", "unread"]
 
     @model_validator(mode="after")
-    def _quote_is_untouched(self) -> Self:
-        if sha256_hex(self.quote.encode()) != self.quote_sha256:
+    def _quote_is_what_was_read(self) -> Self:
+        if bool(self.quote) == (self.source == "unread"):
+            raise ValueError("a quote belongs to every source but 'unread'; add what was read or correct source")
+        if self.quote and sha256_hex(self.quote.encode()) != self.quote_sha256:
             raise ValueError(f"quote has SHA-256 {sha256_hex(self.quote.encode())}; compare it with the document")
         return self
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the text itself was read."""
+        return self.source in ("original", "reproduction")
 
 
 class Scale(Settings):
@@ -96,6 +107,7 @@ class Predicate(Settings):
     commissioned_from: date | None = None
     commissioned_before: date | None = None
     min_it_power_kw: int | None = None
+    min_annual_kwh: int | None = None
     grace_years: int = 0
 
     @property

@@ -17,17 +17,20 @@ class Reason(StrEnum):
     SCALE_NOT_COVERED = "scale_not_covered"
     HUB_NOT_COVERED = "hub_not_covered"
     IT_POWER_NOT_COVERED = "it_power_not_covered"
+    ANNUAL_ENERGY_NOT_COVERED = "annual_energy_not_covered"
     APPROVAL_DATE_NOT_COVERED = "approval_date_not_covered"
     COMMISSIONING_DATE_NOT_COVERED = "commissioning_date_not_covered"
     IN_GRACE_PERIOD = "in_grace_period"
     RACKS_UNKNOWN = "racks_unknown"
     HUB_UNKNOWN = "hub_unknown"
     IT_POWER_UNKNOWN = "it_power_unknown"
+    ANNUAL_ENERGY_UNKNOWN = "annual_energy_unknown"
     APPROVAL_DATE_UNKNOWN = "approval_date_unknown"
     COMMISSIONING_DATE_UNKNOWN = "commissioning_date_unknown"
     RULE_IS_DRAFT = "rule_is_draft"
     TARGET_EXPIRED = "target_expired"
     RULE_IS_VOLUNTARY = "rule_is_voluntary"
+    TEXT_NOT_VERIFIED = "text_not_verified"
     PERIOD_NOT_SET = "period_not_set"
     CUTOFF_NOT_SET = "cutoff_not_set"
     DECISION_NOT_SET = "decision_not_set"
@@ -82,6 +85,9 @@ REASONS: dict[str, ReasonText] = {
         "枢纽集群位置不在规则范围内", "the rule is not about this position relative to hub clusters"
     ),
     Reason.IT_POWER_NOT_COVERED: ReasonText("IT功率低于规则的下限", "IT power is below the rule's threshold"),
+    Reason.ANNUAL_ENERGY_NOT_COVERED: ReasonText(
+        "年用电量低于规则的下限", "annual energy is below the rule's threshold"
+    ),
     Reason.APPROVAL_DATE_NOT_COVERED: ReasonText("批准日期不在规则范围内", "the rule is not about this approval date"),
     Reason.COMMISSIONING_DATE_NOT_COVERED: ReasonText(
         "投产日期不在规则范围内", "the rule is not about this commissioning date"
@@ -92,11 +98,13 @@ REASONS: dict[str, ReasonText] = {
     Reason.RACKS_UNKNOWN: ReasonText("标准机架数未登记", "the number of standard racks is not registered"),
     Reason.HUB_UNKNOWN: ReasonText("是否位于枢纽集群未登记", "position relative to hub clusters is not registered"),
     Reason.IT_POWER_UNKNOWN: ReasonText("IT功率未登记", "IT power is not registered"),
+    Reason.ANNUAL_ENERGY_UNKNOWN: ReasonText("年用电量未登记", "annual energy is not registered"),
     Reason.APPROVAL_DATE_UNKNOWN: ReasonText("批准日期未登记", "the approval date is not registered"),
     Reason.COMMISSIONING_DATE_UNKNOWN: ReasonText("投产日期未登记", "the commissioning date is not registered"),
     Reason.RULE_IS_DRAFT: ReasonText("规则为征求意见稿，尚无约束力", "the rule is a draft and does not bind"),
     Reason.TARGET_EXPIRED: ReasonText("规则的目标期限已过", "the rule's target date has passed"),
     Reason.RULE_IS_VOLUNTARY: ReasonText("规则为自愿性", "the rule is voluntary"),
+    Reason.TEXT_NOT_VERIFIED: ReasonText("规则原文未经核对", "the rule's text was not read in the original"),
     Reason.PERIOD_NOT_SET: ReasonText("文件未规定PUE的统计期", "the text sets no period for PUE"),
     Reason.CUTOFF_NOT_SET: ReasonText(
         "文件未规定“新建”的起算日期", "the text sets no day since which a facility is new"

@@ -27,6 +27,8 @@ class Facts:
         GB/T 2260 code, six digits.
     hub_cluster
         National hub cluster the facility stands in; "" means outside all of them.
+    annual_kwh
+        Electricity of the last full year. [kWh]
     operating_from_ms
         Since when the facility runs; a window that starts earlier is not complete. [ms UTC]
     green_grade, green_grade_certificate, green_grade_valid_to
@@ -46,6 +48,7 @@ class Facts:
     build: str
     standard_racks: int | None = None
     it_power_kw: float | None = None
+    annual_kwh: int | None = None
     approved_on: date | None = None
     commissioned_on: date | None = None
     operating_from_ms: int | None = None
@@ -86,6 +89,11 @@ def _predicate(rule: Rule, facts: Facts) -> list[Check]:
             _holds(want.min_it_power_kw, power, lambda kw: kw >= (want.min_it_power_kw or 0)),
             Reason.IT_POWER_NOT_COVERED,
             Reason.IT_POWER_UNKNOWN,
+        ),
+        (
+            _holds(want.min_annual_kwh, facts.annual_kwh, lambda kwh: kwh >= (want.min_annual_kwh or 0)),
+            Reason.ANNUAL_ENERGY_NOT_COVERED,
+            Reason.ANNUAL_ENERGY_UNKNOWN,
         ),
         (
             _between(want.approved_from, facts.approved_on, want.approved_before),

@@ -12,7 +12,7 @@ from pue.errors import Fatal
 
 def test_key_order_does_not_matter() -> None:
     assert canonical_json({"b": 1, "a": [True, None, "昆明"]}) == '{"a":[true,null,"昆明"],"b":1}'.encode()
-    assert content_hash({"b": 1, "a": 2}) == content_hash({"a": 2, "b": 1})
+    assert content_hash({"b": 1, "a": 2}) == content_hash({"a": 2, "b": 1}) == sha256_hex(b'{"a":2,"b":1}')
 
 
 def test_hash_is_sha256() -> None:

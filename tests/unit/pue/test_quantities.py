@@ -30,9 +30,9 @@ def test_power_step_may_be_a_fraction_of_a_watt() -> None:
 
 
 def test_unknown_quantity_unit_or_a_wrong_pair_is_named() -> None:
-    with pytest.raises(Fatal, match="quantity 'energi'"):
+    with pytest.raises(Fatal, match="quantity 'energi' is unknown; use one of energy_import, energy_export, power,"):
         step("energi", "Wh", 0)
-    with pytest.raises(Fatal, match="unit 'BTU'"):
+    with pytest.raises(Fatal, match="unit 'BTU' is unknown; use one of J, Wh, kWh,"):
         step("energy_import", "BTU", 0)
     with pytest.raises(Fatal, match="unit 'kW' does not measure 'energy_import'"):
         step("energy_import", "kW", 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from pue.errors import Fatal
 from pue.settings import Settings, parse
@@ -95,3 +95,18 @@ def test_broken_toml_is_told_with_the_line() -> None:
 def test_our_own_words_stand_without_a_prefix() -> None:
     text = message(GOOD.replace('host = "127.0.0.1"', 'host = "?"'))
     assert text == "site.toml:3 mqtt.host: host '?' has no name; write an address (it is '?')"
+
+
+def test_quoted_and_spaced_names_are_found_too() -> None:
+    assert message('name = "x"\n[ mqtt ]\n"host" = 3\n').startswith("site.toml:3 mqtt.host: ")
+    assert message('name = "x"\n["mqtt"]\nhost = 3\n').startswith("site.toml:3 mqtt.host: ")
+
+
+def test_rule_over_the_whole_document_names_the_document() -> None:
+    class Never(Site):
+        @model_validator(mode="after")
+        def refuse(self) -> Never:
+            raise ValueError("two of these cannot stand together")
+
+    with pytest.raises(Fatal, match=r"^site.toml:1 document: two of these cannot stand together$"):
+        parse(GOOD, Never, "site.toml")

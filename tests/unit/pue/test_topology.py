@@ -10,6 +10,7 @@ from pue import topology
 from pue.canonical import ZERO_HASH
 from pue.errors import Reject
 from pue.signing import Signer
+from pue.wire import SignedLine
 
 SIGNER = Signer.generate()
 VERSION = topology.MeterVersion(
@@ -55,8 +56,6 @@ def test_document_of_another_issuer_is_refused() -> None:
 
 
 def test_signed_text_that_is_no_topology_is_refused() -> None:
-    from pue.wire import SignedLine
-
     line = b'{"v":1}'
-    with pytest.raises(Reject, match="topology document does not fit"):
+    with pytest.raises(Reject, match=r"^malformed: topology document does not fit its contract: "):
         topology.open_topology(SignedLine(line, SIGNER.sign(line)), SIGNER.verifier)

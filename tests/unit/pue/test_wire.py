@@ -6,6 +6,8 @@ import base64
 import gzip
 import hashlib
 import json
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -291,3 +293,101 @@ def test_wrong_topic_is_refused(text: str) -> None:
 
 def test_epochs_sort_by_creation() -> None:
     assert wire.epoch_id(999, "ffffffff") < wire.epoch_id(1000, "00000000") < wire.epoch_id(1_700_000_000_000, "0" * 8)
+
+
+def said(call: Callable[[], object]) -> str:
+    with pytest.raises(Reject) as caught:
+        call()
+    return str(caught.value)
+
+
+def padded(bytes_of_json: int) -> wire.ConfigBatch:
+    """A config batch whose JSON line has exactly this length."""
+    short = len(wire.seal(config(software=""), SIGNER).line)
+    text = "x" * (bytes_of_json - short)
+    return config(software="", profiles={"p1": "id = 'p1'" + text})
+
+
+def test_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() -> None:
+    signed = wire.seal(padded(wire.MAX_JSON_BYTES), SIGNER)
+    assert len(signed.line) == 262_144
+    assert wire.open_batch(wire.unpack(signed.payload()), SIGNER.verifier).seq == 2
+    over = wire.SignedLine(signed.line + b" ", signed.signature)
+    assert said(lambda: wire.seal(padded(262_145), SIGNER)) == (
+        "too_large: batch 2 of km01-a1 has 262145 bytes of JSON, more than 262144; append fewer readings to one batch"
+    )
+    assert said(lambda: wire.unpack(over.payload())) == (
+        "too_large: message unpacks to more than 262233 bytes; append fewer readings"
+    )
+    assert said(lambda: wire.decode_batch(over.line)) == "too_large: line of 262145 bytes exceeds 262144"
+
+
+def test_a_signature_with_line_breaks_or_spaces_in_it_is_refused() -> None:
+    """Else one batch would have many spellings."""
+    signed = wire.seal(batch(), SIGNER)
+    spelled = signed.signature[:44] + b" " + signed.signature[44:]
+    assert said(lambda: SIGNER.verifier.check(signed.line, spelled)) == (
+        f"bad_signature: signature {signed.signature[:12]!r}… does not fit key {SIGNER.key_id}; "
+        "check which key signed it"
+    )
+
+
+def test_a_lines_own_spaces_survive_a_batch_file() -> None:
+    line = wire.seal(batch(), SIGNER).line + b" \t"
+    signed = wire.SignedLine(line, SIGNER.sign(line))
+    assert next(wire.read_lines([signed.line + b"\n", signed.signature + b"\n"])) == signed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"{}\nshort", "malformed: message is not a JSON line, a newline and a signature"),
+        (b"{}" + b"A" * 88, "malformed: message is not a JSON line, a newline and a signature"),
+    ],
+)
+def test_messages_say_what_was_wrong(text: bytes, message: str) -> None:
+    assert said(lambda: wire.unpack(gzip.compress(text))) == message
+
+
+def test_each_refusal_names_thing_value_and_remedy() -> None:
+    good = wire.seal(batch(), SIGNER)
+    assert said(lambda: wire.unpack(b"hello")).startswith("malformed: message of 5 bytes is not gzip (Error -3")
+    assert said(lambda: wire.unpack(good.payload()[:-1])) == (
+        "malformed: message is not one whole gzip member; it was cut or joined in transit"
+    )
+    assert said(lambda: wire.unpack(zlib.compress(b"x"))).startswith("malformed: message of 9 bytes is not gzip")
+    assert said(lambda: wire.decode_batch(good.line.replace(b'"v":1', b'"v":9'))) == (
+        "unsupported_version: batch of version 9; this decoder reads (1,): upgrade the older side"
+    )
+    assert said(lambda: wire.decode_batch(b"{}")).startswith("malformed: batch does not fit WIRE.md: ")
+    assert said(lambda: wire.decode_ack(b"{}")).startswith("malformed: ack does not fit WIRE.md: ")
+    assert said(lambda: wire.parse_topic("x")) == ("wrong_topic: topic 'x' is not pue/v1/{shard}/{agent}/{leaf}")
+    assert said(lambda: wire.decode_batch(wire.seal(batch(config=None), SIGNER).line)) == (
+        "malformed: batch 2 has readings and names no config batch"
+    )
+    assert said(lambda: wire.decode_batch(with_body(count=[None, None]))) == (
+        "malformed: batch 2 row 0: count None does not go with quality 0"
+    )
+    stray = wire.Point(meter="main-b", quantity="power", unit="W", exponent=0)
+    assert said(lambda: wire.decode_batch(wire.seal(config(points=[stray]), SIGNER).line)) == (
+        "malformed: config point 0 names meter 'main-b', which it has not"
+    )
+    assert said(lambda: wire.decode_batch(wire.seal(config(profiles={}), SIGNER).line)) == (
+        "malformed: config meter 'main-a' lacks the text of 'p1'"
+    )
+    assert said(lambda: list(wire.read_lines([b"{}\n"]))) == (
+        "malformed: line 2 is not a signature; the file was cut or edited: export again"
+    )
+
+
+@pytest.mark.parametrize("column", ["point", "t0", "dt", "raw", "count"])
+def test_a_column_of_another_length_is_named(column: str) -> None:
+    short = {"point": [0], "t0": [0], "dt": [0], "raw": [""], "count": [1]}[column]
+    assert said(lambda: wire.decode_batch(with_body(**{column: short}))) == (
+        f"malformed: batch 2: column {column} has 1 rows, quality has 2"
+    )
+
+
+def test_packing_is_the_same_on_every_machine_and_day() -> None:
+    """Gzip's own header: method deflate, no flags, no time."""
+    assert wire.seal(batch(), SIGNER).payload()[:8] == bytes.fromhex("1f8b080000000000")
