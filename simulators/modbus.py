@@ -11,6 +11,7 @@ from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
+from pymodbus.simulator.simcore import SimCore
 
 from simulators.layouts import ModbusPlace
 from simulators.meters import VirtualMeter
@@ -32,7 +33,8 @@ async def start_bus(port: int, meters: Sequence[VirtualMeter], clock: Clock) -> 
         If the port is in use.
     """
     devices = [_device(meter, clock) for meter in meters]
-    server = ModbusTcpServer([_silence(), *devices], address=("127.0.0.1", port), ignore_missing_devices=True)
+    server = ModbusTcpServer(devices, address=("127.0.0.1", port), ignore_missing_devices=True)
+    server.context = _Bus(devices)
     if not await server.listen():
         raise OSError(98, f"port {port} is in use")
     return server
@@ -67,16 +69,16 @@ def _device(meter: VirtualMeter, clock: Clock) -> SimDevice:
     return SimDevice(meter.spec.unit_id, simdata=simdata, action=partial(_answer, meter, clock))
 
 
-def _silence() -> SimDevice:
-    """Unit id 0 stands for every unit that is not there."""
-    words = [SimData(0, count=65_536, datatype=DataType.REGISTERS)]
-    return SimDevice(0, simdata=([_UNUSED_BIT], [_UNUSED_BIT], words, list(words)), action=_no_answer)
+class _Bus(SimCore):
+    """Units on one bus; asking one that is not there gives no answer, as on a real line."""
 
-
-async def _no_answer(
-    _function: int, _start: int, _address: int, _count: int, _words: list[int], _values: object
-) -> ExcCodes | None:
-    raise NoSuchIdException
+    async def async_getValues(
+        self, device_id: int, func_code: int, address: int, count: int = 1
+    ) -> list[int] | list[bool] | ExcCodes:
+        """Words of one unit."""
+        if device_id not in self.devices:
+            raise NoSuchIdException
+        return await super().async_getValues(device_id, func_code, address, count)
 
 
 async def _answer(

@@ -95,24 +95,25 @@ class Plant:
         self.end_ms = slot_of(until_ms + AHEAD_DAYS * DAY_MS)
         self._slots: Int64 = np.arange(self.start_ms, self.end_ms, SLOT_MS, dtype=np.int64)
         self._ttm_ms = ttm_ms
-        self.per_slot = self._per_slot()
-        self._curves = {name: np.concatenate(([0], np.cumsum(energy))) for name, energy in self.per_slot.items()}
+        self._curves = {name: np.concatenate(([0], np.cumsum(energy))) for name, energy in self._per_slot().items()}
 
     @property
     def feeds(self) -> tuple[str, ...]:
         """Names of everything that can be metered or summed."""
-        return tuple(self.per_slot)
+        return tuple(self._curves)
 
     def energy_j(self, feed: str, time_ms: Int64) -> Int64:
         """Energy through a feed from `start_ms` to each time. [J]"""
         index, within = self._locate(time_ms)
-        energy: Int64 = self._curves[feed][index] + self.per_slot[feed][index] * within // SLOT_MS
+        curve = self._curves[feed]
+        energy: Int64 = curve[index] + (curve[index + 1] - curve[index]) * within // SLOT_MS
         return energy
 
     def power_w(self, feed: str, time_ms: Int64) -> Float64:
         """Power through a feed at each time. [W]"""
         index, _ = self._locate(time_ms)
-        power: Float64 = self.per_slot[feed][index] / SLOT_S
+        curve = self._curves[feed]
+        power: Float64 = (curve[index + 1] - curve[index]) / SLOT_S
         return power
 
     def window_j(self, feed: str, from_ms: int, to_ms: int) -> int:

@@ -1,0 +1,215 @@
+"""The demo's throw-away state directory: keys, registry and the settings of every process."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from pue.errors import Fatal
+from simulators.keys import write_key
+from simulators.layouts import ModbusPlace
+from simulators.meters import VirtualMeter
+from simulators.registry import SHARD, Value, registry_text, toml_lines
+from simulators.scenario import Site, write_simulation
+
+MARK = ".pue-demo"
+FOLDERS = ("agents", "history", "keys", "logs", "state")
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The series store: `sqlite`, or `influxdb` at a URL."""
+
+    kind: str = "sqlite"
+    url: str = ""
+
+    def table(self) -> dict[str, Value]:
+        """Its settings, as both the collector and compliance read them."""
+        if self.kind == "influxdb":
+            return {"store": "influxdb", "url": self.url, "org": "pue", "bucket": "pue"}
+        return {"store": "sqlite", "path": "state/series.sqlite"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """TCP and UDP ports on loopback; metrics by process name, meters by facility and link."""
+
+    console: int
+    broker: int
+    metrics: dict[str, int]
+    meters: dict[str, dict[str, int]]
+
+
+def prepare(folder: Path) -> None:
+    """Make an empty state directory.
+
+    Raises
+    ------
+    Fatal
+        If the folder holds something a demo has not written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise Fatal(f"{folder} is not empty and not from a demo; name an empty one with --dir")
+        for name in FOLDERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
+def choose_ports(console: int, sites: tuple[Site, ...]) -> Ports:
+    """Take free ports for everything but the console.
+
+    Raises
+    ------
+    Fatal
+        If the console's port is in use.
+    """
+    check_port(console)
+    links = [(site.spec.id, link) for site in sites for link in site.links]
+    names = ["collector", *(site.spec.id for site in sites)]
+    free = iter(_free_ports(1 + len(names) + len(links)))
+    broker = next(free)
+    metrics = {name: next(free) for name in names}
+    meters: dict[str, dict[str, int]] = {}
+    for site, link in links:
+        meters.setdefault(site, {})[link] = next(free)
+    return Ports(console, broker, metrics, meters)
+
+
+def check_port(port: int) -> None:
+    """See that a TCP port is free.
+
+    Raises
+    ------
+    Fatal
+        If it is in use.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Fatal(f"console port {port}: {reason}; stop what uses it or choose another with --port") from None
+
+
+def write_files(folder: Path, sites: tuple[Site, ...], ports: Ports, store: Store, seed: int) -> None:
+    """Write keys, registry, simulation and the settings of every process."""
+    issuer = write_key(folder / "keys/compliance.key").verifier.to_text()
+    agents = {site.spec.id: write_key(folder / f"keys/{site.spec.agent_id}.key").verifier.to_text() for site in sites}
+    write_simulation(folder, seed, sites[0].until_ms, ports.meters)
+    texts = {
+        "registry.toml": registry_text(sites, agents),
+        "collector.toml": _collector(ports, store, issuer),
+        "compliance.toml": _compliance(ports, store),
+    } | {f"agents/{site.spec.id}.toml": _agent(site, ports) for site in sites}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _collector(ports: Ports, store: Store, issuer: str) -> str:
+    return _tables(
+        ("[collector]", {"id": "yn-c1", "state_dir": "state/collector"}, f'shards = ["{SHARD}"]'),
+        ("[mqtt]", {"host": "127.0.0.1", "port": ports.broker}),
+        ("[topology]", {"file": "state/topology.signed", "issuer_key": issuer}),
+        ("[series]", store.table()),
+        ("[health]", {"port": ports.metrics["collector"]}),
+    )
+
+
+def _compliance(ports: Ports, store: Store) -> str:
+    compliance: dict[str, Value] = {
+        "issuer": "yunnan",
+        "database": "sqlite:///state/registry.sqlite",
+        "key_file": "keys/compliance.key",
+        "topology_file": "state/topology.signed",
+        "demo": True,
+        "evaluate_seconds": 1.0,
+    }
+    return _tables(
+        ("[compliance]", compliance, 'policies = ["yunnan-2022-draft"]'),
+        ("[api]", {"host": "127.0.0.1", "port": ports.console}),
+        ("[series]", store.table() | {"state_dir": "state/collector"}),
+    )
+
+
+def _agent(site: Site, ports: Ports) -> str:
+    spec = site.spec
+    agent: dict[str, Value] = {
+        "id": spec.agent_id,
+        "site": spec.id,
+        "shard": SHARD,
+        "state_dir": f"state/{spec.agent_id}",
+        "key_file": f"keys/{spec.agent_id}.key",
+        "poll_seconds": POLL_SECONDS,
+    }
+    links = [_link(site, link, port) for link, port in ports.meters[spec.id].items()]
+    return _tables(
+        ("[agent]", agent),
+        ("[mqtt]", {"host": "127.0.0.1", "port": ports.broker}),
+        ("[health]", {"port": ports.metrics[spec.id]}),
+        *links,
+        *(_meter(meter) for meter in site.meters),
+    )
+
+
+def _link(site: Site, link: str, port: int) -> tuple[str, dict[str, Value]]:
+    is_modbus = _is_modbus(next(meter for meter in site.meters if meter.spec.link == link))
+    table: dict[str, Value] = {
+        "id": link,
+        "transport": "modbus-tcp" if is_modbus else "snmp-v2c",
+        "host": "127.0.0.1",
+        "port": port,
+        "timeout_seconds": 1.0,
+    }
+    return "[[link]]", table if is_modbus else table | {"community": "public"}
+
+
+def _meter(meter: VirtualMeter) -> tuple[str, dict[str, Value], str]:
+    spec = meter.spec
+    table: dict[str, Value] = {
+        "id": spec.id,
+        "link": spec.link,
+        "profile": spec.profile,
+        "serial": meter.serial,
+        "ct": spec.ct,
+        "pt": spec.pt,
+    } | ({"unit_id": spec.unit_id} if _is_modbus(meter) else {"index": 1})
+    return "[[meter]]", table, 'quantities = ["energy_import", "power"]'
+
+
+def _is_modbus(meter: VirtualMeter) -> bool:
+    return isinstance(meter.spec.model.energy_at, ModbusPlace)
+
+
+def _tables(*tables: tuple[str, dict[str, Value]] | tuple[str, dict[str, Value], str]) -> str:
+    lines: list[str] = []
+    for header, values, *more in tables:
+        lines += [header, *toml_lines(values), *more, ""]
+    return "\n".join(lines)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free for TCP and UDP alike at this moment, all different."""
+    sockets: list[socket.socket] = []
+    ports: list[int] = []
+    try:
+        while len(ports) < count:
+            tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
+            sockets += [tcp, udp]
+            tcp.bind(("127.0.0.1", 0))
+            port = tcp.getsockname()[1]
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # taken by a UDP server; try the next one
+            ports.append(port)
+    finally:
+        for each in sockets:
+            each.close()
+    return ports
