@@ -102,7 +102,7 @@ def levels_at(curve: Curve, edges: Int64) -> tuple[Int64, Int64, Int64]:
 
 
 def share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
-    """energy x since / span, rounded half up, exact for any int64 energy >= 0 and 0 <= since < span. [J]"""
+    """Energy x since / span, rounded half up, exact for any int64 energy >= 0 and 0 <= since < span. [J]"""
     whole, rest = np.divmod(energy_j, span_ms)
     if span_ms.max(initial=0) < _SMALL >> 1:
         return np.asarray(whole * since_ms + (2 * rest * since_ms + span_ms) // (2 * span_ms), np.int64)

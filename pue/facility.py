@@ -2,109 +2,238 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pue.series import SeriesKey
+import numpy as np
+
+from pue.balance import Balance, balances, tighten
+from pue.errors import Fatal
+from pue.grid import Bools, Row, Term, cumulated, lay, span
+from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
 from pue.slots import Int64, Slots
 
+__all__ = ["FacilityCurve", "Term", "Weighted", "facility_curve"]
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One meter's weight in a facility within [from_ms, to_ms).
+ALL = 0
+"""Key of all energy among the qualities."""
+MEASURED = -1
+"""Key of energy without any mark."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighted:
+    """E_DC or E_IT as curves over E edges.
 
     Attributes
     ----------
-    key
-        The series whose energy counts.
-    a, b
-        Weights in the facility's energy E_DC and in the IT energy E_IT. [-]
-    required
-        Whether a slot without this meter is not covered.
-    from_ms, to_ms
-        Validity, half-open; None is open. A slot belongs to the term that is valid at its start. [ms UTC]
-    parent
-        Meter this one hangs under, for balance and bounds.
-    u_rel
-        Relative standard uncertainty of meter, CT and PT together. [-]
-    group
-        Meters of one group share their calibration error.
-    step_j
-        Register resolution. [J]
-    max_power_w
-        The most the meter can carry: bounds what is unknown; 0 means unbounded. [W]
+    energy_j
+        Energy of the counted slots since the first edge. (E,) [J]
+    below_j, above_j
+        Bounds of the curve at an edge relative to the estimate, >= 0. (E,) [J]
+    low_j, high_j
+        What all slots hold beyond `energy_j` at least and at most, since the first edge. (E,) [J]
+    no_low, no_high
+        Slots without a lower or upper bound since the first edge. (E,) [-]
     """
 
-    key: SeriesKey
-    a: Fraction
-    b: Fraction
-    required: bool
-    from_ms: int
-    to_ms: int | None
-    parent: str | None = None
-    u_rel: float = 0.0
-    group: str = ""
-    step_j: int = 1
-    max_power_w: int = 0
+    energy_j: Int64
+    below_j: Int64
+    above_j: Int64
+    low_j: Int64
+    high_j: Int64
+    no_low: Int64
+    no_high: Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FacilityCurve:
-    """Cumulative energy of one facility at slot edges, with everything a window needs; E edges, S = E - 1 slots, M terms.
-
-    A window's energy is the difference of a curve at two edges. `*_below_j` and `*_above_j` are bounds of the curve
-    at an edge relative to the estimate; `*_extra_low_j` and `*_extra_high_j` are cumulative and signed: what unknown
-    energy adds to the lower and to the upper bound.
+    """One facility over S slots between E = S + 1 edges; a window is the difference of cumulative curves at two edges.
 
     Attributes
     ----------
     terms
-        The terms, in the order of `meter_j`'s rows.
+        The M terms valid in the time of the curve.
     edges_ms
         Slot edges. (E,) [ms UTC]
+    total, it
+        E_DC and E_IT with their bounds.
     total_j, it_j
-        E_DC and E_IT since the first edge. (E,) [J]
-    total_below_j, total_above_j, it_below_j, it_above_j
-        Edge bounds, >= 0. (E,) [J]
-    total_extra_low_j, total_extra_high_j, it_extra_low_j, it_extra_high_j
-        Cumulative bounds of unknown energy. (E,) [J]
-    total_unbounded, it_unbounded
-        Cumulative number of slots whose upper bound is infinite. (E,) [-]
+        Cumulative E_DC and E_IT of the counted slots. (E,) [J]
     gap_ms
         Cumulative time in which not all required meters are covered. (E,) [ms]
     meter_j, meter_gap_ms
-        Each term's energy and gap since the first edge, 0 outside its validity. (M, E) [J, ms]
-    meter_active
-        Cumulative number of slots in which the term is valid. (M, E) [-]
+        Each term's cumulative energy in counted slots, and gap. (M, E) [J, ms]
+    meter_slots, meter_known
+        Cumulative number of slots in which a term is valid, and in which nothing of it is unknown. (M, E) [-]
     flags
-        Marks of all terms that count in a slot. (S,)
+        Marks of all terms that weigh in a slot. (S,)
     quality_j
-        Per flag, energy with that mark by |a| and by |b|; key 0 is all energy. flag -> (2, E) [J]
+        By mark, cumulative energy weighed with |a| and |b| (one common unknown factor each). flag -> (2, E)
+    balances
+        Parents against their children.
     """
 
     terms: tuple[Term, ...]
     edges_ms: Int64
-    total_j: Int64
-    it_j: Int64
-    total_below_j: Int64
-    total_above_j: Int64
-    it_below_j: Int64
-    it_above_j: Int64
-    total_extra_low_j: Int64
-    total_extra_high_j: Int64
-    it_extra_low_j: Int64
-    it_extra_high_j: Int64
-    total_unbounded: Int64
-    it_unbounded: Int64
+    total: Weighted
+    it: Weighted
     gap_ms: Int64
     meter_j: Int64
     meter_gap_ms: Int64
-    meter_active: Int64
+    meter_slots: Int64
+    meter_known: Int64
     flags: Int64
     quality_j: Mapping[int, Int64]
+    balances: tuple[Balance, ...]
+
+    @property
+    def total_j(self) -> Int64:
+        """Cumulative E_DC. (E,) [J]"""
+        return self.total.energy_j
+
+    @property
+    def it_j(self) -> Int64:
+        """Cumulative E_IT. (E,) [J]"""
+        return self.it.energy_j
 
 
 def facility_curve(slots: Mapping[SeriesKey, Slots], terms: Sequence[Term], from_ms: int, to_ms: int) -> FacilityCurve:
-    """Weigh the meters' slots into E_DC and E_IT over [from_ms, to_ms)."""
-    raise NotImplementedError
+    """Weigh the meters' slots into E_DC and E_IT over [from_ms, to_ms).
+
+    A slot counts if all energy of every required meter in it is known: only then does it enter `total_j` and `it_j`,
+    so that a missing meter never makes a smaller or larger ratio. The bounds are of the whole time.
+
+    Parameters
+    ----------
+    slots
+        Slots per series. To bound the curve at the last edge they must reach one slot beyond `to_ms` if there is one.
+    terms
+        Weights of the facility's meters.
+    from_ms, to_ms
+        Multiples of `SLOT_MS`. [ms UTC]
+
+    Raises
+    ------
+    Fatal
+        If the window is not made of slots, weighted energy passes `MAX_ENERGY_J`, or meters are each other's parents.
+
+    References
+    ----------
+    METHOD.md, "Facility".
+    """
+    edges = _edges(from_ms, to_ms)
+    used = tuple(term for term in terms if span(term, edges)[0] < span(term, edges)[1])
+    rows = tighten([lay(slots.get(term.key), term, edges) for term in used])
+    counted, gap_ms = _counted(rows, len(edges) - 1)
+    return FacilityCurve(
+        terms=used,
+        edges_ms=edges,
+        total=_weigh(rows, [row.term.a for row in rows], counted),
+        it=_weigh(rows, [row.term.b for row in rows], counted),
+        gap_ms=cumulated(gap_ms),
+        meter_j=_stack([row.energy_j * counted for row in rows], len(edges)),
+        meter_gap_ms=_stack([row.gap_ms for row in rows], len(edges)),
+        meter_slots=_stack([row.active for row in rows], len(edges)),
+        meter_known=_stack([row.known for row in rows], len(edges)),
+        flags=_flags(rows, len(edges) - 1),
+        quality_j=_quality(rows, counted),
+        balances=balances(rows, len(edges) - 1),
+    )
+
+
+def _edges(from_ms: int, to_ms: int) -> Int64:
+    if from_ms % SLOT_MS or to_ms % SLOT_MS or to_ms < from_ms:
+        raise Fatal(f"window [{from_ms}, {to_ms}) is not made of slots; use ascending multiples of {SLOT_MS} ms")
+    return np.arange(from_ms, to_ms + SLOT_MS, SLOT_MS, dtype=np.int64)
+
+
+def _stack(columns: Sequence[Int64 | Bools], edges: int) -> Int64:
+    return np.stack([cumulated(column) for column in columns]) if columns else np.zeros((0, edges), np.int64)
+
+
+def _counted(rows: Sequence[Row], count: int) -> tuple[Bools, Int64]:
+    """Slots in which every required meter is known, and time that may lack one of them.
+
+    Gaps of several meters in one slot are added: where they lie in it is not kept, and coverage must not be overstated.
+    """
+    anyone, missing, gap = np.zeros(count, np.bool_), np.zeros(count, np.bool_), np.zeros(count, np.int64)
+    for row in rows:
+        if row.term.required:
+            active = row.active
+            anyone |= active
+            missing |= active & ~row.known
+            gap += row.gap_ms
+    return anyone & ~missing, np.where(anyone, np.minimum(gap, SLOT_MS), SLOT_MS)
+
+
+def _weigh(rows: Sequence[Row], weights: Sequence[Fraction], counted: Bools) -> Weighted:
+    """Weighted sums in whole units of the weights' common denominator, rounded once per edge, bounds outwards."""
+    unit = math.lcm(*(weight.denominator for weight in weights))
+    numbers = [int(weight * unit) for weight in weights]
+    _check_range(rows, numbers)
+    count = len(counted)
+    energy, low, high, no_low, no_high = (np.zeros(count, np.int64) for _ in range(5))
+    below, above = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    for row, number in zip(rows, numbers, strict=True):
+        if number == 0:
+            continue
+        rest = row.energy_j * ~counted
+        energy += number * (row.energy_j - rest)
+        least, most = (row.low_j, row.high_j) if number > 0 else (row.high_j, row.low_j)
+        low += number * (rest + least)
+        high += number * (rest + most)
+        (no_high if number > 0 else no_low)[row.unbounded] += 1
+        under, over = (row.below_j, row.above_j) if number > 0 else (row.above_j, row.below_j)
+        below += abs(number) * under
+        above += abs(number) * over
+    spare = int(unit > 1)
+    return Weighted(
+        energy_j=(2 * cumulated(energy) + unit) // (2 * unit) if unit > 1 else cumulated(energy),
+        below_j=spare - (-below // unit),
+        above_j=spare - (-above // unit),
+        low_j=cumulated(low) // unit,
+        high_j=-(-cumulated(high) // unit),
+        no_low=cumulated(no_low),
+        no_high=cumulated(no_high),
+    )
+
+
+def _check_range(rows: Sequence[Row], numbers: Sequence[int]) -> None:
+    largest = 0.0
+    for row, number in zip(rows, numbers, strict=True):
+        columns = (row.energy_j, row.high_j, row.low_j, row.below_j, row.above_j)
+        largest += abs(number) * sum(float(np.abs(column).sum(dtype=np.float64)) for column in columns)
+    if largest >= MAX_ENERGY_J / 4:
+        raise Fatal(
+            f"weighted energy of {len(rows)} terms can pass {MAX_ENERGY_J} J; check their weights and max_power_w"
+        )
+
+
+def _flags(rows: Sequence[Row], count: int) -> Int64:
+    flags = np.zeros(count, np.int64)
+    for row in rows:
+        if row.term.a or row.term.b:
+            flags |= row.flags
+    return flags
+
+
+def _quality(rows: Sequence[Row], counted: Bools) -> dict[int, Int64]:
+    """By mark, energy of counted slots weighed with |a| and with |b|."""
+    units = [math.lcm(*(getattr(row.term, name).denominator for row in rows)) for name in ("a", "b")]
+    result: dict[int, Int64] = {ALL: np.zeros((2, len(counted)), np.int64)}
+    for row in rows:
+        weights = np.array([[abs(int(row.term.a * units[0]))], [abs(int(row.term.b * units[1]))]], np.int64)
+        energy = weights * (row.energy_j * counted)
+        result[ALL] += energy
+        for mark, where in _marks(row.flags):
+            result[mark] = result.get(mark, 0) + np.where(where, energy, 0)
+    return {mark: np.stack([cumulated(line) for line in lines]) for mark, lines in result.items()}
+
+
+def _marks(flags: Int64) -> list[tuple[int, Bools]]:
+    present = int(np.bitwise_or.reduce(flags, initial=0))
+    bits = [1 << place for place in range(present.bit_length()) if present >> place & 1]
+    return [(MEASURED, flags == 0), *((bit, (flags & bit) != 0) for bit in bits)]

@@ -275,7 +275,7 @@ def _problems(count: Int64, version: RegisterVersion, *, gauge: bool) -> Int64:
 
 
 def scaled(count: Int64, step: Fraction) -> Int64:
-    """count x step rounded half up once; the caller keeps the result under `MAX_ENERGY_J`. [J]"""
+    """Count x step rounded half up once; the caller keeps the result under `MAX_ENERGY_J`. [J]"""
     top, bottom = step.numerator, step.denominator
     largest = int(np.abs(count).max(initial=0))
     if 2 * (largest + 1) * top + bottom < MAX_ENERGY_J:
@@ -486,7 +486,7 @@ def _power_curve(points: _Points, versions: Sequence[RegisterVersion], max_gap_m
 
 
 def _product(counts: Int64, span_ms: Int64, step: Fraction) -> Int64:
-    """counts x span x step, rounded half up once. [J]"""
+    """Counts x span x step, rounded half up once. [J]"""
     largest = int(counts.max(initial=0)) * int(span_ms.max(initial=0))
     if largest < MAX_ENERGY_J:
         return scaled(counts * span_ms, step)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -9,8 +12,15 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from pue.facility import FacilityCurve
+from pue.errors import Fatal
+from pue.facility import ALL, MEASURED, FacilityCurve, Weighted
+from pue.quality import Flag
+from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Int64
+from pue.uncertainty import u_pue
+
+BLOCK = 32_768
+"""Windows computed at a time, so that temporaries stay in the cache. [windows]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +72,247 @@ class WindowResult:
 
 
 def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResult:
-    """Everything known of one window."""
-    raise NotImplementedError
+    """Everything known of one window inside the curve.
+
+    Parameters
+    ----------
+    curve
+        The facility's curve.
+    from_ms, to_ms
+        Two of its edges. [ms UTC]
+
+    Raises
+    ------
+    Fatal
+        If the curve does not hold the window.
+
+    References
+    ----------
+    METHOD.md, "Window".
+    """
+    first, last = _place(curve, from_ms), _place(curve, to_ms)
+    if first > last:
+        raise Fatal(f"window [{from_ms}, {to_ms}) ends before it starts; swap its bounds")
+    total_j, total_lower_j, total_upper_j = _bounds(curve.total, first, last)
+    it_j, it_lower_j, it_upper_j = _bounds(curve.it, first, last)
+    energy = _rise(curve.meter_j, first, last)
+    pue = Fraction(total_j, it_j) if it_j > 0 else None
+    return WindowResult(
+        from_ms=from_ms,
+        to_ms=to_ms,
+        total_j=total_j,
+        it_j=it_j,
+        total_lower_j=total_lower_j,
+        total_upper_j=total_upper_j,
+        it_lower_j=it_lower_j,
+        it_upper_j=it_upper_j,
+        coverage=_coverage(curve.gap_ms, first, last, to_ms - from_ms),
+        flags=_flags(curve, first, last),
+        quality_share=_quality_share(curve, first, last),
+        u_pue=None if pue is None else _uncertainty(curve, energy, first, last),
+        pue=pue,
+        pue_lower=_ratio(total_lower_j, it_upper_j),
+        pue_upper=None if total_upper_j >= MAX_ENERGY_J else _ratio(total_upper_j, it_lower_j),
+        reasons=_reasons(curve, first, last, it_j),
+        coverage_by_meter=_coverage_by_meter(curve, first, last),
+    )
+
+
+def _place(curve: FacilityCurve, edge_ms: int) -> int:
+    start_ms, end_ms = int(curve.edges_ms[0]), int(curve.edges_ms[-1])
+    if edge_ms % SLOT_MS or not start_ms <= edge_ms <= end_ms:
+        raise Fatal(f"{edge_ms} is no edge of the curve [{start_ms}, {end_ms}]; take the curve over the whole window")
+    return (edge_ms - start_ms) // SLOT_MS
+
+
+def _rise(column: Int64, first: int, last: int) -> Int64:
+    return np.asarray(column[..., last] - column[..., first], np.int64)
+
+
+def _bounds(curve: Weighted, first: int, last: int) -> tuple[int, int, int]:
+    """Energy, lower and upper bound of a window: estimate, unknown energy and the two edges. [J]"""
+    energy = int(_rise(curve.energy_j, first, last))
+    if first == last:
+        return energy, energy, energy
+    low = energy + int(_rise(curve.low_j, first, last)) - int(curve.below_j[last]) - int(curve.above_j[first])
+    high = energy + int(_rise(curve.high_j, first, last)) + int(curve.above_j[last]) + int(curve.below_j[first])
+    lower = -MAX_ENERGY_J if _rise(curve.no_low, first, last) else low
+    upper = MAX_ENERGY_J if _rise(curve.no_high, first, last) else high
+    return energy, max(lower, 0), upper
+
+
+def _ratio(over_j: int, under_j: int) -> Fraction | None:
+    if under_j <= 0:
+        return None
+    return Fraction(0) if under_j >= MAX_ENERGY_J else Fraction(over_j, under_j)
+
+
+def _coverage(gap_ms: Int64, first: int, last: int, length_ms: int) -> Fraction:
+    return 1 - Fraction(int(_rise(gap_ms, first, last)), length_ms) if length_ms else Fraction(0)
+
+
+def _coverage_by_meter(curve: FacilityCurve, first: int, last: int) -> dict[str, Fraction]:
+    """Share of the time in which a meter is valid, over all its terms. [-]"""
+    gaps: dict[str, int] = {}
+    times: dict[str, int] = {}
+    for term, gap_ms, slots in zip(
+        curve.terms, _rise(curve.meter_gap_ms, first, last), _rise(curve.meter_slots, first, last), strict=True
+    ):
+        gaps[term.key.meter] = gaps.get(term.key.meter, 0) + int(gap_ms)
+        times[term.key.meter] = times.get(term.key.meter, 0) + int(slots) * SLOT_MS
+    return {meter: 1 - Fraction(gaps[meter], time) for meter, time in times.items() if time}
+
+
+def _flags(curve: FacilityCurve, first: int, last: int) -> int:
+    broken = any(balance.broken(first, last) for balance in curve.balances)
+    return int(np.bitwise_or.reduce(curve.flags[first:last], initial=0)) | (Flag.BALANCE if broken else 0)
+
+
+def _quality_share(curve: FacilityCurve, first: int, last: int) -> dict[str, Fraction]:
+    everything = _rise(curve.quality_j[ALL], first, last).tolist()
+    result = {}
+    for mark, column in curve.quality_j.items():
+        shares = [
+            Fraction(part, whole) for part, whole in zip(_rise(column, first, last), everything, strict=True) if whole
+        ]
+        if mark != ALL and shares:
+            result[_mark_name(mark)] = min(shares) if mark == MEASURED else max(shares)
+    return result
+
+
+def _mark_name(mark: int) -> str:
+    return "measured" if mark == MEASURED else (Flag(mark).name or f"bit_{mark.bit_length() - 1}").lower()
+
+
+def _uncertainty(curve: FacilityCurve, energy_j: Int64, first: int, last: int) -> float:
+    valid = _rise(curve.meter_slots, first, last) > 0
+    terms = [term for term, inside in zip(curve.terms, valid, strict=True) if inside]
+    return float(
+        u_pue(
+            energy_j[valid],
+            [term.a for term in terms],
+            [term.b for term in terms],
+            [term.u_rel for term in terms],
+            group=[term.group or str(term.key) for term in terms],
+            step_j=[term.step_j for term in terms],
+        )
+    )
+
+
+def _reasons(curve: FacilityCurve, first: int, last: int, it_j: int) -> tuple[str, ...]:
+    """Codes: `required_meter_missing:<meter>` for unknown energy of a required meter, `no_it_energy`."""
+    lost = _rise(curve.meter_slots - curve.meter_known, first, last)
+    missing = [
+        f"required_meter_missing:{t.key.meter}" for t, n in zip(curve.terms, lost, strict=True) if n and t.required
+    ]
+    return (*dict.fromkeys(missing), *(("no_it_energy",) if it_j <= 0 else ()))
 
 
 def rolling_pue(
     total_j: Int64, it_j: Int64, width_slots: int, out: npt.NDArray[np.float64] | None = None
 ) -> npt.NDArray[np.float64]:
-    """PUE of every window of `width_slots` slots."""
-    raise NotImplementedError
+    """PUE of every window of a fixed width, whatever the width at the same cost.
+
+    Parameters
+    ----------
+    total_j, it_j
+        Cumulative E_DC and E_IT at edges, shape (..., E). [J]
+    width_slots
+        Width of the window, at least 1. [slots]
+    out
+        Where to write the result, shape (..., E - width).
+
+    Returns
+    -------
+    ndarray
+        total / it of the window that starts at each edge, NaN where IT energy is not positive. (..., E - width) [-]
+
+    Raises
+    ------
+    Fatal
+        If the width is less than 1, or the shapes do not fit.
+    """
+    if width_slots < 1:
+        raise Fatal(f"a window of {width_slots} slots has no energy; use at least 1")
+    shape = (*total_j.shape[:-1], max(total_j.shape[-1] - width_slots, 0))
+    if total_j.shape != it_j.shape or (out is not None and out.shape != shape):
+        raise Fatal(
+            f"curves of {total_j.shape} and {it_j.shape} edges do not fit an output of {shape}; give equal shapes"
+        )
+    result = np.empty(shape) if out is None else out
+    lines = result.reshape(-1, shape[-1])
+    for line, total, it in zip(
+        lines, total_j.reshape(-1, total_j.shape[-1]), it_j.reshape(-1, it_j.shape[-1]), strict=True
+    ):
+        _roll(total, it, width_slots, line)
+    return result
+
+
+def _roll(total_j: Int64, it_j: Int64, width: int, out: npt.NDArray[np.float64]) -> None:
+    over, under = np.empty(min(BLOCK, len(out)), np.int64), np.empty(min(BLOCK, len(out)), np.int64)
+    for start in range(0, len(out), BLOCK):
+        stop = min(start + BLOCK, len(out))
+        top, bottom, block = over[: stop - start], under[: stop - start], out[start:stop]
+        np.subtract(total_j[start + width : stop + width], total_j[start:stop], out=top)
+        np.subtract(it_j[start + width : stop + width], it_j[start:stop], out=bottom)
+        if bottom.min() > 0:
+            np.divide(top, bottom, out=block)
+        else:
+            block[:] = np.nan
+            np.divide(top, bottom, out=block, where=bottom > 0)
 
 
 def group_result(results: Sequence[WindowResult]) -> WindowResult:
-    """Sum over sum of one common window."""
-    raise NotImplementedError
+    """A region's window: sum over sum of its facilities' windows.
+
+    Bounds and flags of all together; coverage and quality shares weighed with E_DC, uncertainties as independent.
+
+    Raises
+    ------
+    Fatal
+        If there is no window, or they are not the same one.
+    """
+    spans = {(result.from_ms, result.to_ms) for result in results}
+    if len(spans) != 1:
+        raise Fatal(f"a group needs windows of one span and got {len(spans)}; compute all over the same time")
+    ((from_ms, to_ms),) = spans
+    total_j, it_j = sum(r.total_j for r in results), sum(r.it_j for r in results)
+    total_upper_j = min(sum(r.total_upper_j for r in results), MAX_ENERGY_J)
+    it_lower_j, it_upper_j = sum(r.it_lower_j for r in results), min(sum(r.it_upper_j for r in results), MAX_ENERGY_J)
+    total_lower_j = sum(r.total_lower_j for r in results)
+    return WindowResult(
+        from_ms=from_ms,
+        to_ms=to_ms,
+        total_j=total_j,
+        it_j=it_j,
+        total_lower_j=total_lower_j,
+        total_upper_j=total_upper_j,
+        it_lower_j=it_lower_j,
+        it_upper_j=it_upper_j,
+        coverage=_weighed([r.coverage for r in results], results),
+        flags=functools.reduce(operator.or_, (r.flags for r in results)),
+        quality_share={
+            name: _weighed([r.quality_share.get(name, Fraction(0)) for r in results], results)
+            for name in sorted({name for r in results for name in r.quality_share})
+        },
+        u_pue=_group_uncertainty(results, it_j),
+        pue=Fraction(total_j, it_j) if it_j > 0 else None,
+        pue_lower=_ratio(total_lower_j, it_upper_j),
+        pue_upper=None if total_upper_j >= MAX_ENERGY_J else _ratio(total_upper_j, it_lower_j),
+        reasons=tuple(dict.fromkeys(reason for r in results for reason in r.reasons)),
+    )
+
+
+def _weighed(shares: Sequence[Fraction], results: Sequence[WindowResult]) -> Fraction:
+    """Mean of shares weighed with E_DC, plain if there is none. [-]"""
+    weights = [result.total_j for result in results]
+    if sum(weights) <= 0:
+        weights = [1] * len(results)
+    return sum((share * weight for share, weight in zip(shares, weights, strict=True)), Fraction(0)) / sum(weights)
+
+
+def _group_uncertainty(results: Sequence[WindowResult], it_j: int) -> float | None:
+    """Each facility moves the group's PUE by its own uncertainty times its share of E_IT. [-]"""
+    if it_j <= 0 or any(r.u_pue is None for r in results if r.it_j > 0):
+        return None
+    return math.sqrt(math.fsum(((r.u_pue or 0.0) * (r.it_j / it_j)) ** 2 for r in results))
