@@ -104,7 +104,7 @@ class Row:
     @property
     def least_j(self) -> Int64:
         """Least energy the slot can hold, taken alone. (S,) [J]"""
-        return np.maximum(self.energy_j + self.low_j - self.above_j[:-1] - self.below_j[1:], 0)
+        return np.asarray(np.maximum(self.energy_j + self.low_j - self.above_j[:-1] - self.below_j[1:], 0), np.int64)
 
     @property
     def most_j(self) -> Int64:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -21,8 +21,8 @@ CONTEXT_SAMPLES = 8
 range of slots so that recomputing only these gives what the whole series gives."""
 
 KNOWN, ROLLOVER, BAD, AMBIGUOUS, CUT = range(5)
-"""What two readings say together: energy known; known across one wrap; neither a rise nor a wrap the meter can have made;
-several numbers of wraps possible; different registers without a declared replacement."""
+"""What two readings say together: energy known; known across one wrap; neither a rise nor a wrap that the meter can have
+made; several numbers of wraps possible; different registers without a declared replacement."""
 
 _FLOAT32_BITS = 23
 
@@ -73,8 +73,17 @@ class _Points:
     aside: Int64
 
     def select(self, where: Bools) -> _Points:
-        columns = (self.t0, self.t1, self.count, self.level, self.marks, self.version, self.declared)
-        return _Points(*(column[where] for column in columns), self.aside_ms, self.aside)
+        """The points at a mask; what was put aside stays."""
+        return replace(
+            self,
+            t0=self.t0[where],
+            t1=self.t1[where],
+            count=self.count[where],
+            level=self.level[where],
+            marks=self.marks[where],
+            version=self.version[where],
+            declared=self.declared[where],
+        )
 
 
 def register_versions(meter: documents.Meter, quantity: str) -> tuple[RegisterVersion, ...]:
@@ -182,15 +191,7 @@ def merged(versions: Sequence[RegisterVersion]) -> tuple[RegisterVersion, ...]:
             )
         if _goes_on(before, version):
             power = max(before.max_power_w, version.max_power_w)
-            result[-1] = RegisterVersion(
-                before.from_ms,
-                version.to_ms,
-                before.step_j,
-                before.modulus,
-                power,
-                before.replacement,
-                before.continues,
-            )
+            result[-1] = replace(before, to_ms=version.to_ms, max_power_w=power)
         else:
             result.append(version)
     return tuple(result)
@@ -258,7 +259,7 @@ def _version_at(time_ms: Int64, versions: Sequence[RegisterVersion]) -> Int64:
     """Index of the version valid at a time, -1 where there is none."""
     starts = np.array([row.from_ms for row in versions], np.int64)
     ends = np.array([MAX_ENERGY_J if row.to_ms is None else row.to_ms for row in versions], np.int64)
-    index = np.searchsorted(starts, time_ms, side="right") - 1
+    index = np.asarray(np.searchsorted(starts, time_ms, side="right") - 1, np.int64)
     return np.where((index >= 0) & (time_ms < ends[index]), index, -1)
 
 
@@ -274,13 +275,18 @@ def _problems(count: Int64, version: RegisterVersion, *, gauge: bool) -> Int64:
     return np.where(count < 0, int(Flag.NEGATIVE), problem)
 
 
+def rounded(value: Fraction) -> int:
+    """Nearest whole number, halves up."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+
+
 def scaled(count: Int64, step: Fraction) -> Int64:
     """Count x step rounded half up once; the caller keeps the result under `MAX_ENERGY_J`. [J]"""
     top, bottom = step.numerator, step.denominator
     largest = int(np.abs(count).max(initial=0))
     if 2 * (largest + 1) * top + bottom < MAX_ENERGY_J:
         return (2 * count * top + bottom) // (2 * bottom) if bottom > 1 else count * top
-    return np.array([(2 * int(value) * top + bottom) // (2 * bottom) for value in count], np.int64)
+    return np.array([rounded(value * step) for value in count.tolist()], np.int64)
 
 
 def _quality_marks(quality: Int64) -> Int64:
@@ -366,8 +372,8 @@ def _without_spikes(points: _Points, versions: Sequence[RegisterVersion]) -> _Po
 
     A reading is a candidate if its neighbours agree with each other and it does not agree with the one before it, or
     not with the one after it while that one is confirmed by the next. An unconfirmed last reading is one too. The first
-    of one or two candidates in a row is put aside; in a longer row nobody can say which readings are wrong, so all stay,
-    and the energy between them is unknown.
+    of one or two candidates in a row is put aside; in a longer row nobody can say which readings are wrong, so all
+    stay, and the energy between them is unknown.
     """
     size = len(points.t1)
     everyone = np.arange(size, dtype=np.int64)
@@ -379,12 +385,11 @@ def _without_spikes(points: _Points, versions: Sequence[RegisterVersion]) -> _Po
     run_before = np.append(False, candidate[:-1])
     run_after = np.append(candidate[1:], False) & np.append(candidate[2:], (False, False))
     spike = candidate & ~run_before & ~run_after
-    kept = points.select(~spike)
-    return _Points(
-        kept.t0, kept.t1, kept.count, kept.level, kept.marks, kept.version, kept.declared,
-        np.concatenate((kept.aside_ms, points.t1[spike])),
-        np.concatenate((kept.aside, np.full(int(spike.sum()), int(Flag.SPIKE)))),
-    )  # fmt: skip
+    return replace(
+        points.select(~spike),
+        aside_ms=np.concatenate((points.aside_ms, points.t1[spike])),
+        aside=np.concatenate((points.aside, np.full(int(spike.sum()), int(Flag.SPIKE)))),
+    )
 
 
 def _candidates(points: _Points, bad: Bools, versions: Sequence[RegisterVersion]) -> Bools:
@@ -456,7 +461,7 @@ def _wrapped_j(points: _Points, event: np.intp, versions: Sequence[RegisterVersi
     version = versions[points.version[event]]
     assert version.modulus is not None
     unwrapped = (int(points.count[event + 1]) + version.modulus) * version.step_j
-    return (2 * unwrapped.numerator + unwrapped.denominator) // (2 * unwrapped.denominator) - int(points.level[event])
+    return rounded(unwrapped) - int(points.level[event])
 
 
 def _limits(points: _Points, versions: Sequence[RegisterVersion]) -> Int64:
@@ -490,5 +495,5 @@ def _product(counts: Int64, span_ms: Int64, step: Fraction) -> Int64:
     largest = int(counts.max(initial=0)) * int(span_ms.max(initial=0))
     if largest < MAX_ENERGY_J:
         return scaled(counts * span_ms, step)
-    values = [2 * int(count) * int(span) * step for count, span in zip(counts, span_ms, strict=True)]
-    return np.array([int((value + 1) // 2) for value in values], np.int64)
+    pairs = zip(counts.tolist(), span_ms.tolist(), strict=True)
+    return np.array([rounded(count * span * step) for count, span in pairs], np.int64)

@@ -165,16 +165,15 @@ def _coverage_by_meter(curve: FacilityCurve, first: int, last: int) -> dict[str,
 
 def _flags(curve: FacilityCurve, first: int, last: int) -> int:
     broken = any(balance.broken(first, last) for balance in curve.balances)
-    return int(np.bitwise_or.reduce(curve.flags[first:last], initial=0)) | (Flag.BALANCE if broken else 0)
+    return int(np.bitwise_or.reduce(curve.flags[first:last], initial=0)) | (int(Flag.BALANCE) if broken else 0)
 
 
 def _quality_share(curve: FacilityCurve, first: int, last: int) -> dict[str, Fraction]:
     everything = _rise(curve.quality_j[ALL], first, last).tolist()
     result = {}
     for mark, column in curve.quality_j.items():
-        shares = [
-            Fraction(part, whole) for part, whole in zip(_rise(column, first, last), everything, strict=True) if whole
-        ]
+        parts = _rise(column, first, last).tolist()
+        shares = [Fraction(part, whole) for part, whole in zip(parts, everything, strict=True) if whole]
         if mark != ALL and shares:
             result[_mark_name(mark)] = min(shares) if mark == MEASURED else max(shares)
     return result
@@ -202,10 +201,9 @@ def _uncertainty(curve: FacilityCurve, energy_j: Int64, first: int, last: int) -
 def _reasons(curve: FacilityCurve, first: int, last: int, it_j: int) -> tuple[str, ...]:
     """Codes: `required_meter_missing:<meter>` for unknown energy of a required meter, `no_it_energy`."""
     lost = _rise(curve.meter_slots - curve.meter_known, first, last)
-    missing = [
-        f"required_meter_missing:{t.key.meter}" for t, n in zip(curve.terms, lost, strict=True) if n and t.required
-    ]
-    return (*dict.fromkeys(missing), *(("no_it_energy",) if it_j <= 0 else ()))
+    names = [term.key.meter for term, slots in zip(curve.terms, lost, strict=True) if slots and term.required]
+    missing = [f"required_meter_missing:{name}" for name in dict.fromkeys(names)]
+    return (*missing, *(("no_it_energy",) if it_j <= 0 else ()))
 
 
 def rolling_pue(
@@ -236,15 +234,10 @@ def rolling_pue(
         raise Fatal(f"a window of {width_slots} slots has no energy; use at least 1")
     shape = (*total_j.shape[:-1], max(total_j.shape[-1] - width_slots, 0))
     if total_j.shape != it_j.shape or (out is not None and out.shape != shape):
-        raise Fatal(
-            f"curves of {total_j.shape} and {it_j.shape} edges do not fit an output of {shape}; give equal shapes"
-        )
+        raise Fatal(f"curves {total_j.shape} and {it_j.shape} do not fit an output of {shape}; give equal shapes")
     result = np.empty(shape) if out is None else out
-    lines = result.reshape(-1, shape[-1])
-    for line, total, it in zip(
-        lines, total_j.reshape(-1, total_j.shape[-1]), it_j.reshape(-1, it_j.shape[-1]), strict=True
-    ):
-        _roll(total, it, width_slots, line)
+    for line in np.ndindex(shape[:-1]):
+        _roll(total_j[line], it_j[line], width_slots, result[line])
     return result
 
 
@@ -265,7 +258,8 @@ def _roll(total_j: Int64, it_j: Int64, width: int, out: npt.NDArray[np.float64])
 def group_result(results: Sequence[WindowResult]) -> WindowResult:
     """A region's window: sum over sum of its facilities' windows.
 
-    Bounds and flags of all together; coverage and quality shares weighed with E_DC, uncertainties as independent.
+    Bounds and flags of all together; coverage is the facilities' plain mean, so that one without data counts fully;
+    quality shares are weighed with E_DC; uncertainties are taken as independent.
 
     Raises
     ------
@@ -289,7 +283,7 @@ def group_result(results: Sequence[WindowResult]) -> WindowResult:
         total_upper_j=total_upper_j,
         it_lower_j=it_lower_j,
         it_upper_j=it_upper_j,
-        coverage=_weighed([r.coverage for r in results], results),
+        coverage=sum((r.coverage for r in results), Fraction(0)) / len(results),
         flags=functools.reduce(operator.or_, (r.flags for r in results)),
         quality_share={
             name: _weighed([r.quality_share.get(name, Fraction(0)) for r in results], results)
