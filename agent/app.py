@@ -1,0 +1,202 @@
+"""Puts the agent together and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import NoReturn
+
+from agent.chain import Body, Sealer, new_epoch_id
+from agent.clock import Clock, JumpDetector, SystemClock
+from agent.cycle import Poller
+from agent.drivers import Link
+from agent.drivers.modbus import ModbusLink
+from agent.drivers.snmp import SnmpEngine, SnmpLink
+from agent.health import Metrics, serving
+from agent.logs import report_loop_trouble
+from agent.mqtt import Session
+from agent.plan import Plan, make_plan
+from agent.poll import MAX_BATCH_BYTES, Reading, next_tick_ms, readings_bodies
+from agent.publish import Publisher
+from agent.settings import AgentSettings, load_signer
+from agent.spool import Spool
+from pue.errors import Retry
+from pue.profile import Profile
+from pue.wire import ClockJump
+
+log = logging.getLogger("agent")
+
+_LONGEST_SLEEP_S = 1.0
+"""Waiting for a tick looks at the wall clock this often, so that a stepped clock moves the ticks with it."""
+
+
+def software() -> str:
+    """Name and version, as the config batch states them."""
+    return f"pue-agent {version('pue-compliance')}"
+
+
+def open_spool(settings: AgentSettings, clock: Clock) -> Spool:
+    """Lock and open this agent's spool; `Fatal` says what is in the way."""
+    agent = settings.agent
+    signer = load_signer(agent.key_file)
+    sealer = Sealer(agent.site, agent.id, secrets.token_hex(8), signer, clock)
+    return Spool(agent.state_dir, sealer, agent.spool_max_mb)
+
+
+async def run_agent(settings: AgentSettings, profiles: Mapping[str, Profile]) -> None:
+    """Poll, spool and publish until SIGTERM or SIGINT."""
+    asyncio.get_running_loop().set_exception_handler(report_loop_trouble)
+    clock = SystemClock()
+    plan = make_plan(settings, dict(profiles), software())
+    metrics = Metrics(clock)
+    with contextlib.closing(open_spool(settings, clock)) as spool:
+        port = settings.health.port if settings.health else None
+        with serving(metrics, port):
+            async with open_links(plan, clock) as links:
+                agent = Agent(settings, plan, links, spool, metrics, clock)
+                await agent.run(_stop_signal())
+
+
+@asynccontextmanager
+async def open_links(plan: Plan, clock: Clock) -> AsyncIterator[dict[str, Link]]:
+    """A driver per link, with one SNMP engine for all; connects nothing yet."""
+    engine = SnmpEngine()
+    links: dict[str, Link] = {}
+    for planned in plan.links:
+        if planned.link.transport == "modbus-tcp":
+            links[planned.link.id] = ModbusLink(planned.link, clock)
+        else:
+            links[planned.link.id] = SnmpLink(planned.link, clock, engine)
+    try:
+        yield links
+    finally:
+        for link in links.values():
+            await link.close()
+        await engine.close()
+
+
+class Agent:
+    """The two loops of a running agent: one polls and spools, the other publishes."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        plan: Plan,
+        links: Mapping[str, Link],
+        spool: Spool,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._spool = spool
+        self._metrics = metrics
+        self._clock = clock
+        self._poller = Poller(plan, links, clock)
+        self._jumps = JumpDetector(clock)
+        self._publisher = self._make_publisher()
+        self._full = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set."""
+        self._begin()
+        tasks = [asyncio.create_task(self._publisher.run()), asyncio.create_task(self._poll_forever())]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopped}:
+                task.result()
+        finally:
+            for task in [stopped, *tasks]:
+                task.cancel()
+            await asyncio.gather(stopped, *tasks, return_exceptions=True)
+            log.info("stopped; %d batches wait for the collector", self._spool.backlog().batches)
+
+    def _begin(self) -> None:
+        head = self._spool.head
+        if head is None:
+            self._spool.start_epoch(new_epoch_id(None, self._clock.wall_ms(), secrets.token_hex(4)), None)
+        keys = self._spool.configure(self._plan.config)
+        self._metrics.appended.inc(len(keys))
+        head = self._spool.head
+        agent = self._settings.agent
+        log.info(
+            "agent %s of site %s reads %d points every %g s; epoch %s, batch %d",
+            agent.id,
+            agent.site,
+            len(self._plan.config.points),
+            agent.poll_seconds,
+            head.epoch if head else "",
+            head.seq if head else 0,
+        )
+
+    async def _poll_forever(self) -> NoReturn:
+        while True:
+            await self._sleep_until(next_tick_ms(self._clock.wall_ms(), self._plan.config.poll_ms))
+            readings = await self._poller.poll()
+            self._keep(readings)
+
+    async def _sleep_until(self, tick_ms: int) -> None:
+        """Wait for a wall-clock time; a clock that was set back while waiting does not hold up the poll."""
+        period_ms = self._plan.config.poll_ms
+        while (rest_ms := tick_ms - self._clock.wall_ms()) > 0:
+            if rest_ms > period_ms:
+                return
+            await asyncio.sleep(min(rest_ms / 1000, _LONGEST_SLEEP_S))
+
+    def _keep(self, readings: Sequence[Reading]) -> None:
+        """One transaction for the cycle; a full spool or disk stops the keeping, not the polling."""
+        for reading in readings:
+            self._metrics.count_reading(reading.quality)
+        bodies: list[Body] = [*self._clock_events(), *readings_bodies(readings, self._batch_limit())]
+        try:
+            keys = self._spool.append(bodies)
+            self._spool.prune(self._settings.agent.retain_days)
+        except Retry as error:
+            if not self._full:
+                log.warning("%s; readings are lost until then", error)
+            self._full = True
+            return
+        if self._full:
+            log.info("the spool takes readings again")
+        self._full = False
+        self._metrics.appended.inc(len(keys))
+        self._metrics.readings_appended.inc(len(readings))
+        self._publisher.appended(keys)
+
+    def _clock_events(self) -> list[Body]:
+        step_ms = self._jumps.step_ms()
+        if not step_ms:
+            return []
+        log.warning("the clock stepped by %d ms; check its time source", step_ms)
+        return [ClockJump(at_ms=self._clock.wall_ms(), step_ms=step_ms)]
+
+    def _batch_limit(self) -> int:
+        """Bytes of JSON per data batch: also below what the broker takes, though it is sent compressed."""
+        return min(MAX_BATCH_BYTES, self._publisher.max_packet_bytes or MAX_BATCH_BYTES)
+
+    def _make_publisher(self) -> Publisher:
+        agent, mqtt = self._settings.agent, self._settings.mqtt
+        return Publisher(
+            agent.id,
+            self._spool,
+            lambda generation, report: Session(mqtt.host, mqtt.port, agent.shard, agent.id, generation, report),
+            self._plan.config,
+            window=mqtt.window,
+            clock=self._clock,
+            metrics=self._metrics,
+            broker=f"{mqtt.host}:{mqtt.port}",
+        )
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

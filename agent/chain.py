@@ -1,0 +1,89 @@
+"""The agent's one chain of signed batches: each names the hash of the one before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agent.clock import Clock
+from pue import wire
+from pue.canonical import ZERO_HASH
+from pue.signing import Signer
+from pue.wire import Config, Event, Readings, SignedLine
+
+Body = Readings | Config | Event
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the chain ends.
+
+    Attributes
+    ----------
+    epoch, prev_epoch
+        The running epoch and the one it continues.
+    seq
+        Of the last batch, 0 before the first.
+    sha256
+        Of the last batch; before the first that of the last batch of `prev_epoch`, zeros if unknown.
+    config
+        Hash of the config batch that data now name.
+    """
+
+    epoch: str
+    prev_epoch: str | None
+    seq: int = 0
+    sha256: str = ZERO_HASH
+    config: str | None = None
+
+
+def new_epoch_id(head: Head | None, now_ms: int, random_hex: str) -> str:
+    """Name of an epoch that sorts after the running one, even if the clock was set back."""
+    earliest_ms = int(head.epoch[:12], 16) + 1 if head else 0
+    return wire.epoch_id(max(now_ms, earliest_ms), random_hex)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Who signs."""
+
+    site: str
+    agent: str
+    boot: str
+    signer: Signer
+    clock: Clock
+
+    def seal(self, head: Head, body: Body, config: str | None = None) -> tuple[SignedLine, Head]:
+        """Sign the next batch of the chain.
+
+        Parameters
+        ----------
+        head
+            Where the chain ends now.
+        body
+            What the batch carries.
+        config
+            Config batch that readings refer to, if it is not the head's.
+        """
+        batch = self._batch(head, body, config or head.config)
+        signed = wire.seal(batch, self.signer)
+        after = replace(head, seq=batch.seq, sha256=signed.sha256)
+        return signed, replace(after, config=signed.sha256) if isinstance(body, Config) else after
+
+    def _batch(self, head: Head, body: Body, config: str | None) -> wire.Batch:
+        header = {
+            "site": self.site,
+            "agent": self.agent,
+            "key": self.signer.key_id,
+            "epoch": head.epoch,
+            "prev_epoch": head.prev_epoch,
+            "boot": self.boot,
+            "seq": head.seq + 1,
+            "prev": head.sha256,
+            "sent_ms": self.clock.wall_ms(),
+            "mono_ns": self.clock.mono_ns(),
+        }
+        if isinstance(body, Readings):
+            return wire.DataBatch(**header, config=config, body=body)  # type: ignore[arg-type]  # a header by name
+        if isinstance(body, Config):
+            return wire.ConfigBatch(**header, config=None, body=body)  # type: ignore[arg-type]
+        return wire.EventBatch(**header, config=config, body=body)  # type: ignore[arg-type]

@@ -1,0 +1,181 @@
+"""What to ask which meter: settings and profiles compiled into requests and the config batch's point list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from agent.settings import AgentSettings, LinkTable, MeterTable
+from pue.decode import Code
+from pue.profile import Modbus, ModbusProfile, ModbusQuantity, Profile, SnmpProfile
+from pue.quantities import QUANTITIES, Kind
+from pue.wire import Config, Meter, Point
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPoint:
+    """One quantity of one meter; `index` is its place in the config's point list."""
+
+    index: int
+    quantity: str
+    code: Code
+    is_counter: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where in the answer to a read a point's words lie. [registers]"""
+
+    point: int
+    offset: int
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterRead:
+    """One Modbus request: `length` registers from `addr`, holding whole values only."""
+
+    fc: int
+    addr: int
+    length: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRead:
+    """The SNMP objects of one point: its value and, where the device scales it, its decimal digits."""
+
+    point: int
+    oids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMeter:
+    """A meter with everything a driver needs to read it."""
+
+    meter: str
+    unit_id: int
+    points: tuple[PlannedPoint, ...]
+    registers: tuple[RegisterRead, ...] = ()
+    objects: tuple[ObjectRead, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLink:
+    """A gateway or device with its meters, which are read one after the other."""
+
+    link: LinkTable
+    meters: tuple[PlannedMeter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All links and the config batch that explains what is read from them."""
+
+    links: tuple[PlannedLink, ...]
+    config: Config
+
+    @property
+    def points(self) -> dict[int, PlannedPoint]:
+        """Every point by its index."""
+        meters = (meter for link in self.links for meter in link.meters)
+        return {point.index: point for meter in meters for point in meter.points}
+
+
+def make_plan(settings: AgentSettings, profiles: dict[str, Profile], software: str) -> Plan:
+    """Compile checked settings."""
+    indices = count()
+    meters = {meter.id: _plan_meter(meter, profiles[meter.profile], indices) for meter in settings.meter}
+    links = tuple(
+        PlannedLink(link, tuple(meters[meter.id] for meter in settings.meter if meter.link == link.id))
+        for link in settings.link
+    )
+    return Plan(links, _config(settings, profiles, meters, software))
+
+
+def coalesce(spec: Modbus, wanted: Iterable[tuple[int, ModbusQuantity]]) -> tuple[RegisterRead, ...]:
+    """Join neighbouring values into reads.
+
+    A read covers at most `max_regs` registers, bridges at most `gap` unused ones, and never splits a value.
+
+    Parameters
+    ----------
+    spec
+        The model's limits.
+    wanted
+        Point index and quantity.
+    """
+    blocks: list[list[tuple[int, ModbusQuantity]]] = []
+    for item in sorted(wanted, key=lambda item: item[1].addr):
+        if blocks and _joins(spec, blocks[-1], item[1]):
+            blocks[-1].append(item)
+        else:
+            blocks.append([item])
+    return tuple(_read(spec.fc, block) for block in blocks)
+
+
+def _joins(spec: Modbus, block: Sequence[tuple[int, ModbusQuantity]], quantity: ModbusQuantity) -> bool:
+    start, last = block[0][1].addr, block[-1][1]
+    close = quantity.addr - (last.addr + last.words) <= spec.gap
+    return close and quantity.addr + quantity.words - start <= spec.max_regs
+
+
+def _read(fc: int, block: Sequence[tuple[int, ModbusQuantity]]) -> RegisterRead:
+    start, last = block[0][1].addr, block[-1][1]
+    parts = tuple(Part(point, quantity.addr - start, quantity.words) for point, quantity in block)
+    return RegisterRead(fc, start, last.addr + last.words - start, parts)
+
+
+def _plan_meter(meter: MeterTable, profile: Profile, indices: Iterable[int]) -> PlannedMeter:
+    points = tuple(
+        PlannedPoint(index, quantity, profile.codes[quantity], QUANTITIES[quantity].kind is Kind.COUNTER)
+        for quantity, index in zip(meter.quantities, indices, strict=False)
+    )
+    if isinstance(profile.spec, ModbusProfile):
+        wanted = [(point.index, profile.spec.quantity[point.quantity]) for point in points]
+        return PlannedMeter(meter.id, meter.unit_id or 0, points, registers=coalesce(profile.spec.modbus, wanted))
+    objects = tuple(_object_read(point, profile.spec, meter.index or 0) for point in points)
+    return PlannedMeter(meter.id, 0, points, objects=objects)
+
+
+def _object_read(point: PlannedPoint, spec: SnmpProfile, index: int) -> ObjectRead:
+    quantity = spec.quantity[point.quantity]
+    oids = [quantity.oid] if quantity.exponent_oid is None else [quantity.oid, quantity.exponent_oid]
+    return ObjectRead(point.index, tuple(oid.replace("{index}", str(index)) for oid in oids))
+
+
+def _config(
+    settings: AgentSettings, profiles: dict[str, Profile], meters: dict[str, PlannedMeter], software: str
+) -> Config:
+    links = {link.id: link for link in settings.link}
+    return Config(
+        poll_ms=round(settings.agent.poll_seconds * 1000),
+        meters=[_wire_meter(meter, links[meter.link]) for meter in settings.meter],
+        points=[
+            _wire_point(meter, point, profiles[meter.profile])
+            for meter in settings.meter
+            for point in meters[meter.id].points
+        ],
+        profiles={meter.profile: profiles[meter.profile].text for meter in settings.meter},
+        software=software,
+    )
+
+
+def _wire_meter(meter: MeterTable, link: LinkTable) -> Meter:
+    host, port = link.address
+    unit = f"/unit/{meter.unit_id}" if meter.unit_id is not None else f"/index/{meter.index}"
+    return Meter(
+        meter=meter.id,
+        profile=meter.profile,
+        address=f"{link.transport}://{host}:{port}{unit}",
+        serial=meter.serial,
+        firmware=meter.firmware,
+        ct=meter.ct,
+        pt=meter.pt,
+    )
+
+
+def _wire_point(meter: MeterTable, point: PlannedPoint, profile: Profile) -> Point:
+    quantity = profile.spec.quantity[point.quantity]
+    return Point(meter=meter.id, quantity=point.quantity, unit=quantity.unit, exponent=quantity.exponent)

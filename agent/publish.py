@@ -1,0 +1,330 @@
+"""Brings spooled batches to the collector through a broker that may vanish at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from agent.acks import AckJudge, Fork, Ignore, Settle
+from agent.chain import new_epoch_id
+from agent.clock import Clock
+from agent.delivery import Delivery, ReconnectDelay
+from agent.health import Metrics
+from agent.mqtt import BrokerEvent, Closed, Connected, Message, Refused
+from agent.spool import Key, Spool
+from pue.errors import Reject, Retry
+from pue.wire import Ack, Config, Restored, decode_ack
+
+log = logging.getLogger("agent.publish")
+
+_BACKFILL_ROWS = 50
+_COUNT_EVERY_S = 1.0
+_PACKET_OVERHEAD = 256
+"""Fixed header, topic, packet id and properties of a publish packet, generously. [bytes]"""
+_FORK_PAUSE_S = 60.0
+"""Between two new epochs: whoever can forge acks must not make us write epochs without end."""
+
+
+class BrokerSession(Protocol):
+    """What the publisher needs of a connection."""
+
+    def open(self) -> None: ...
+    def publish(self, payload: bytes) -> None: ...
+    def publish_state(self, state: str) -> None: ...
+    def publish_meta(self, payload: bytes) -> None: ...
+    def limit_unconfirmed(self, messages: int) -> None: ...
+    def close(self) -> None: ...
+
+
+SessionMaker = Callable[[int, Callable[[BrokerEvent], None]], BrokerSession]
+"""Makes the session of a generation, given where it reports to."""
+
+
+class Publisher:
+    """Sends what the spool holds and takes the collector's acks.
+
+    Parameters
+    ----------
+    agent
+        Our id, as it must stand in acks.
+    spool
+        The source of everything that is sent.
+    make_session
+        Opens connections.
+    config
+        Running configuration, which a new epoch begins with.
+    window
+        Most batches under way at once.
+    clock
+        Wall and monotonic time.
+    metrics
+        Counters.
+    broker
+        What to call the broker in the log.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        spool: Spool,
+        make_session: SessionMaker,
+        config: Config,
+        *,
+        window: int,
+        clock: Clock,
+        metrics: Metrics,
+        broker: str,
+    ) -> None:
+        self._spool = spool
+        self._make_session = make_session
+        self._config = config
+        self._clock = clock
+        self._metrics = metrics
+        self._broker = broker
+        self._delivery = Delivery(window)
+        self._judge = AckJudge(agent)
+        self._delay = ReconnectDelay()
+        self._events: asyncio.Queue[BrokerEvent | None] = asyncio.Queue()
+        self._session: BrokerSession | None = None
+        self._generation = 0
+        self._connect_at_s = 0.0
+        self._fork_after_s = 0.0
+        self._counted_at_s = 0.0
+        self._collector: tuple[str, int] | None = None
+        self._said = ""
+        self._max_packet_bytes: int | None = None
+
+    @property
+    def max_packet_bytes(self) -> int | None:
+        """The broker's limit: batches appended from now on stay below it."""
+        return self._max_packet_bytes
+
+    async def run(self) -> None:
+        """Work until cancelled; then say goodbye to the broker."""
+        try:
+            while True:
+                self._work()
+                await self._wait()
+        finally:
+            await self._leave()
+
+    def appended(self, keys: list[Key]) -> None:
+        """Send batches that were just spooled, if the window has room; back-fill finds the others."""
+        for key in keys:
+            if self._delivery.may_send_live():
+                self._send(key, is_backfill=False)
+        self._events.put_nowait(None)
+
+    # ---------------------------------------------------------------- one round
+
+    def _work(self) -> None:
+        now_s = self._now_s()
+        if self._session is None and now_s >= self._connect_at_s:
+            self._connect()
+        if self._delivery.expire(now_s):
+            log.info("no ack from the collector; sending unconfirmed batches again")
+        self._carry()
+        self._backfill()
+        if now_s >= self._counted_at_s + _COUNT_EVERY_S:
+            self._counted_at_s = now_s
+            self._metrics.backlog = self._spool.backlog()
+
+    async def _wait(self) -> None:
+        """Until something is reported or due; then take everything that was reported."""
+        now_s = self._now_s()
+        timeout_s = min(self._delivery.wait_s(now_s), _COUNT_EVERY_S)
+        if self._session is None:
+            timeout_s = min(timeout_s, max(0.0, self._connect_at_s - now_s))
+        try:
+            self._handle(await asyncio.wait_for(self._events.get(), timeout_s))
+        except TimeoutError:
+            return
+        while not self._events.empty():
+            self._handle(self._events.get_nowait())
+
+    def _handle(self, event: BrokerEvent | None) -> None:
+        if event is None or event.generation != self._generation:
+            return
+        if isinstance(event, Connected):
+            self._on_connected(event)
+        elif isinstance(event, Closed):
+            self._on_closed(event)
+        elif isinstance(event, Message):
+            self._on_message(event.payload)
+        elif isinstance(event, Refused):
+            self._say(f"broker {self._broker} does not take our batches ({event.reason}); check its access rules")
+
+    # ---------------------------------------------------------------- broker
+
+    def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def report(event: BrokerEvent) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+        self._generation += 1
+        self._session = self._make_session(self._generation, report)
+        self._session.open()
+
+    def _on_connected(self, event: Connected) -> None:
+        session = self._session
+        if session is None:
+            return
+        self._say(f"broker {self._broker} connected")
+        self._metrics.broker_connected.set(1)
+        self._delay.reset()
+        self._max_packet_bytes = event.max_packet_bytes
+        if event.receive_maximum is not None:
+            session.limit_unconfirmed(event.receive_maximum)
+        session.publish_state("online")
+        self.publish_meta()
+        self._delivery.connected()
+
+    def _on_closed(self, event: Closed) -> None:
+        if self._session is None:
+            return
+        self._session.close()
+        self._session = None
+        self._metrics.broker_connected.set(0)
+        self._delivery.disconnected()
+        delay_s = self._delay.take_s()
+        self._connect_at_s = self._now_s() + delay_s
+        self._say(
+            f"broker {self._broker} is not reachable ({event.reason}); polling and spooling go on, "
+            "connecting again when it is back"
+        )
+
+    def publish_meta(self) -> None:
+        """Renew the retained copy of the configuration."""
+        payload = self._spool.latest_config()
+        if self._session is not None and payload is not None and self._fits(payload):
+            self._session.publish_meta(payload)
+
+    async def _leave(self) -> None:
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if self._delivery.is_connected:
+            session.publish_state("offline")
+        session.close()
+        while self._delivery.is_connected:
+            try:
+                event = await asyncio.wait_for(self._events.get(), 0.5)
+            except TimeoutError:
+                return
+            if isinstance(event, Closed):
+                return
+
+    # ---------------------------------------------------------------- sending
+
+    def _backfill(self) -> None:
+        while room := self._delivery.backfill_room():
+            keys = self._spool.unsettled(self._delivery.cursor, min(room, _BACKFILL_ROWS))
+            for key in keys:
+                if not self._delivery.is_flying(key):
+                    self._send(key, is_backfill=True)
+                self._delivery.passed(key)
+            if not keys:
+                return
+
+    def _send(self, key: Key, *, is_backfill: bool) -> None:
+        payload = self._spool.payload(key)
+        if self._session is None or not self._fits(payload):
+            return
+        self._session.publish(payload)
+        self._metrics.published.inc()
+        self._delivery.sent(key, self._now_s(), is_backfill=is_backfill)
+
+    def _fits(self, payload: bytes) -> bool:
+        limit = self._max_packet_bytes
+        if limit is None or len(payload) + _PACKET_OVERHEAD <= limit:
+            return True
+        self._say(
+            f"broker {self._broker} takes packets of {limit} bytes, a batch has {len(payload)}; "
+            "raise the broker's maximum packet size"
+        )
+        return False
+
+    # ---------------------------------------------------------------- acks
+
+    def _on_message(self, payload: bytes) -> None:
+        try:
+            ack = decode_ack(payload)
+        except Reject as error:
+            self._say(f"message on our ack topic is unusable ({error}); check who publishes there")
+            return
+        try:
+            self._take(ack)
+        except Retry as error:
+            self._say(str(error))
+
+    def _take(self, ack: Ack) -> None:
+        verdict = self._judge.judge(ack, self._spool.facts(ack.epoch, ack.upto))
+        if isinstance(verdict, Ignore):
+            self._say(verdict.reason)
+        elif isinstance(verdict, Fork):
+            self._fork(ack, verdict)
+        else:
+            self._settle(ack, verdict)
+
+    def _settle(self, ack: Ack, verdict: Settle) -> None:
+        for seq, reason in ack.refused:
+            self._say(f"collector {ack.collector} refused batch {seq} of epoch {ack.epoch} ({reason}); it is kept here")
+        settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed)
+        self._metrics.acked.inc(settled)
+        self._delivery.acknowledged(ack.epoch, verdict.ranges, self._now_s())
+        if verdict.regressed:
+            self._resend_lost(ack, verdict)
+        if self._collector != (ack.collector, ack.generation):
+            if self._collector is not None:
+                self._delivery.rewind()
+            self._collector = (ack.collector, ack.generation)
+
+    def _resend_lost(self, ack: Ack, verdict: Settle) -> None:
+        log.warning("collector %s is back at batch %d; sending again what it lost", ack.collector, ack.upto)
+        if dropped := self._spool.gone(ack.epoch, verdict.ranges):
+            self.appended(self._spool.declare(dropped))
+        self._delivery.rewind()
+
+    def _fork(self, ack: Ack, verdict: Fork) -> None:
+        now_s = self._now_s()
+        head = self._spool.head
+        if head is None or now_s < self._fork_after_s:
+            return
+        self._fork_after_s = now_s + _FORK_PAUSE_S
+        facts = self._spool.facts(ack.epoch, 0)
+        restored = Restored(
+            old_epoch=ack.epoch,
+            head_seq=facts.head_seq if facts else 0,
+            ack_upto=ack.upto,
+            ack_sha256=ack.sha256,
+            reason=verdict.reason,
+        )
+        epoch = new_epoch_id(head, self._clock.wall_ms(), secrets.token_hex(4))
+        keys = self._spool.fork(ack.epoch, epoch, self._config, restored)
+        log.warning("%s; starting epoch %s and sending again what was not confirmed", verdict.reason, epoch)
+        self._delivery.rewind()
+        self.appended(keys)
+        self.publish_meta()
+
+    def _carry(self) -> None:
+        try:
+            if keys := self._spool.carry():
+                self._metrics.appended.inc(len(keys))
+                self._events.put_nowait(None)
+        except Retry as error:
+            self._say(str(error))
+
+    def _say(self, text: str) -> None:
+        """Log a state once, until another one is reached."""
+        if text != self._said:
+            self._said = text
+            log.info(text)
+
+    def _now_s(self) -> float:
+        return self._clock.mono_ns() / 1e9

@@ -1,0 +1,415 @@
+"""The agent's memory: every signed batch, in one SQLite file, until the collector has it and the retention is over."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.acks import EpochFacts, Range, merged, missing
+from agent.chain import Body, Head, Sealer
+from pue import wire
+from pue.canonical import ZERO_HASH
+from pue.errors import Fatal, Retry
+from pue.wire import Config, ConfigBatch, DataBatch, Dropped, Restored
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE epoch (
+    epoch TEXT PRIMARY KEY,
+    prev_epoch TEXT,
+    head_seq INTEGER NOT NULL,
+    head_sha TEXT NOT NULL,
+    config_sha TEXT,
+    acked_upto INTEGER NOT NULL DEFAULT 0,
+    pruned_upto INTEGER NOT NULL DEFAULT 0,
+    pruned_sha TEXT,
+    is_forked INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY,
+    epoch TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    sha TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    appended_ms INTEGER NOT NULL,
+    acked_ms INTEGER,
+    carried_epoch TEXT,
+    carried_seq INTEGER,
+    UNIQUE (epoch, seq)
+) STRICT;
+CREATE INDEX batch_unsettled ON batch (epoch, seq) WHERE acked_ms IS NULL AND carried_seq IS NULL;
+CREATE INDEX batch_carried ON batch (carried_epoch, carried_seq) WHERE carried_seq IS NOT NULL;
+CREATE TABLE declared (epoch TEXT NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
+    PRIMARY KEY (epoch, from_seq, to_seq)) STRICT;
+"""
+_PAGE_BYTES = 4096
+_RESERVED_PAGES = 64
+_PRUNE_ROWS = 500
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Name of a batch; keys sort in the order of the chain."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for the collector."""
+
+    batches: int
+    oldest_ms: int | None
+
+
+class Spool:
+    """Signed batches of one agent; one process at a time.
+
+    A batch exists once its transaction is synced to disk. Rows leave only after the collector's ack.
+
+    Parameters
+    ----------
+    folder
+        The agent's state directory; created if it is missing.
+    sealer
+        Signs what is appended.
+    max_mb
+        The file never grows beyond this.
+    """
+
+    def __init__(self, folder: Path, sealer: Sealer, max_mb: int = 4096) -> None:
+        self._sealer = sealer
+        self._max_pages = max_mb * 1024 * 1024 // _PAGE_BYTES
+        self._lock = _lock(folder)
+        try:
+            self._db = _open(folder / "spool.sqlite", self._max_pages)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def close(self) -> None:
+        """Release the file and the lock."""
+        self._db.close()
+        os.close(self._lock)
+
+    # ---------------------------------------------------------------- the chain
+
+    @property
+    def head(self) -> Head | None:
+        """Where the chain ends; None before the first epoch."""
+        row = self._db.execute(
+            "SELECT epoch, prev_epoch, head_seq, head_sha, config_sha FROM epoch ORDER BY epoch DESC LIMIT 1"
+        ).fetchone()
+        return Head(*row) if row else None
+
+    def start_epoch(self, epoch: str, prev_epoch: str | None, prev: str = ZERO_HASH) -> None:
+        """Open an epoch; its first batch is appended by the next call of `configure`."""
+        with self._transaction():
+            self._insert_epoch(Head(epoch, prev_epoch, sha256=prev))
+
+    def configure(self, config: Config) -> list[Key]:
+        """Append a config batch if the running epoch has not this one as its latest."""
+        return [] if self._running_config() == config else self.append([config])
+
+    def append(self, bodies: Sequence[Body]) -> list[Key]:
+        """Sign and keep batches: when this returns they are on disk, all or none.
+
+        Raises
+        ------
+        Retry
+            If the spool is full or the disk refuses; nothing was kept.
+        """
+        if not bodies:
+            return []
+        self._make_room()
+        with self._transaction():
+            return [self._insert(body) for body in bodies]
+
+    def fork(self, epoch: str, random_epoch: str, config: Config, restored: Restored) -> list[Key]:
+        """Leave an epoch that the collector knows differently; `carry` then moves what it did not get."""
+        with self._transaction():
+            head = self.head
+            last = (head.epoch, head.sha256) if head else (None, ZERO_HASH)
+            self._db.execute("UPDATE epoch SET is_forked = 1 WHERE epoch = ?", (epoch,))
+            self._insert_epoch(Head(random_epoch, last[0], sha256=last[1]))
+            return [self._insert(config), self._insert(restored)]
+
+    def carry(self, limit: int = 200) -> list[Key]:
+        """Sign unsettled batches of left epochs anew under the running one, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, payload FROM batch WHERE acked_ms IS NULL AND carried_seq IS NULL"
+            " AND epoch IN (SELECT epoch FROM epoch WHERE is_forked) ORDER BY epoch, seq LIMIT ?",
+            (limit,),
+        ).fetchall()
+        if not rows:
+            return []
+        self._make_room()
+        with self._transaction():
+            return [self._carry_one(row_id, payload) for row_id, payload in rows]
+
+    # ---------------------------------------------------------------- delivery
+
+    def unsettled(self, after: Key | None, limit: int) -> list[Key]:
+        """Batches the collector has not confirmed, in chain order, after a key."""
+        epoch, seq = (after.epoch, after.seq) if after else ("", 0)
+        rows = self._db.execute(
+            "SELECT epoch, seq FROM batch WHERE acked_ms IS NULL AND carried_seq IS NULL AND (epoch, seq) > (?, ?)"
+            " AND epoch NOT IN (SELECT epoch FROM epoch WHERE is_forked) ORDER BY epoch, seq LIMIT ?",
+            (epoch, seq, limit),
+        )
+        return [Key(*row) for row in rows]
+
+    def payload(self, key: Key) -> bytes:
+        """What is published: gzip of the signed line."""
+        row = self._db.execute("SELECT payload FROM batch WHERE epoch = ? AND seq = ?", (key.epoch, key.seq)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return bytes(row[0])
+
+    def latest_config(self) -> bytes | None:
+        """Payload of the latest config batch, for the retained copy."""
+        row = self._db.execute(
+            "SELECT payload FROM batch WHERE kind = 'config' ORDER BY epoch DESC, seq DESC LIMIT 1"
+        ).fetchone()
+        return bytes(row[0]) if row else None
+
+    def backlog(self) -> Backlog:
+        """How much waits, and since when."""
+        where = "FROM batch WHERE acked_ms IS NULL AND carried_seq IS NULL"
+        (batches,) = self._db.execute(f"SELECT count(*) {where}").fetchone()
+        oldest = self._db.execute(f"SELECT appended_ms {where} ORDER BY epoch, seq LIMIT 1").fetchone()
+        return Backlog(batches, oldest[0] if oldest else None)
+
+    # ---------------------------------------------------------------- acks
+
+    def facts(self, epoch: str, upto: int) -> EpochFacts | None:
+        """What we know about the epoch of an ack."""
+        row = self._db.execute(
+            "SELECT is_forked, head_seq, acked_upto, pruned_upto, pruned_sha FROM epoch WHERE epoch = ?", (epoch,)
+        ).fetchone()
+        if row is None:
+            return None
+        found = self._db.execute("SELECT sha FROM batch WHERE epoch = ? AND seq = ?", (epoch, upto)).fetchone()
+        sha = found[0] if found else row[4] if upto and upto == row[3] else None
+        return EpochFacts(not row[0], row[1], row[2], sha)
+
+    def settle(self, epoch: str, ranges: Sequence[Range], upto: int, *, regressed: bool = False) -> int:
+        """Note what the collector has; returns how many batches that settled for the first time."""
+        with self._transaction():
+            settled = sum(self._settle_range(epoch, low, high) for low, high in ranges)
+            if regressed:
+                self._unsettle(epoch, ranges)
+                self._db.execute("UPDATE epoch SET acked_upto = ? WHERE epoch = ?", (upto, epoch))
+            self._db.execute("UPDATE epoch SET acked_upto = max(acked_upto, ?) WHERE epoch = ?", (upto, epoch))
+        return settled
+
+    def gone(self, epoch: str, ranges: Sequence[Range]) -> list[Dropped]:
+        """Batches the collector asks for and we no longer keep, each declared once."""
+        (pruned,) = self._db.execute("SELECT pruned_upto FROM epoch WHERE epoch = ?", (epoch,)).fetchone()
+        known = self._db.execute("SELECT from_seq, to_seq FROM declared WHERE epoch = ?", (epoch,)).fetchall()
+        kept = self._db.execute("SELECT seq, seq FROM batch WHERE epoch = ? AND seq <= ?", (epoch, pruned)).fetchall()
+        lost = missing(merged([*ranges, *known, *kept], pruned), pruned)
+        reason = "acknowledged before, deleted when the retention was over"
+        return [Dropped(epoch=epoch, from_seq=low, to_seq=high, reason=reason) for low, high in lost]
+
+    def declare(self, dropped: Sequence[Dropped]) -> list[Key]:
+        """Append the signed statements that batches are gone."""
+        with self._transaction():
+            for gap in dropped:
+                self._db.execute("INSERT INTO declared VALUES (?, ?, ?)", (gap.epoch, gap.from_seq, gap.to_seq))
+            return [self._insert(gap) for gap in dropped]
+
+    def prune(self, retain_days: float) -> int:
+        """Delete what the collector has and the retention no longer needs; returns how many batches."""
+        before_ms = self._sealer.clock.wall_ms() - round(retain_days * _DAY_MS)
+        return sum(self._prune_epoch(epoch, before_ms) for (epoch,) in self._db.execute("SELECT epoch FROM epoch"))
+
+    # ---------------------------------------------------------------- inside a transaction
+
+    def _running_config(self) -> Config | None:
+        head = self.head
+        if head is None or head.config is None:
+            return None
+        (payload,) = self._db.execute("SELECT payload FROM batch WHERE sha = ?", (head.config,)).fetchone()
+        batch = wire.decode_batch(wire.unpack(payload).line)
+        return batch.body if isinstance(batch, ConfigBatch) else None
+
+    def _insert_epoch(self, head: Head) -> None:
+        self._db.execute(
+            "INSERT INTO epoch (epoch, prev_epoch, head_seq, head_sha) VALUES (?, ?, ?, ?)",
+            (head.epoch, head.prev_epoch, head.seq, head.sha256),
+        )
+
+    def _insert(self, body: Body, config: str | None = None) -> Key:
+        head = self.head
+        if head is None:
+            raise Fatal("the spool has no epoch; start one first")
+        signed, after = self._sealer.seal(head, body, config)
+        self._db.execute(
+            "INSERT INTO batch (epoch, seq, sha, kind, payload, appended_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            (after.epoch, after.seq, signed.sha256, _kind(body), signed.payload(), self._sealer.clock.wall_ms()),
+        )
+        self._db.execute(
+            "UPDATE epoch SET head_seq = ?, head_sha = ?, config_sha = ? WHERE epoch = ?",
+            (after.seq, after.sha256, after.config, after.epoch),
+        )
+        return Key(after.epoch, after.seq)
+
+    def _carry_one(self, row_id: int, payload: bytes) -> Key:
+        """Readings keep naming the config batch they were taken with, which is carried or confirmed itself."""
+        batch = wire.decode_batch(wire.unpack(payload).line)
+        config = self._config_for(batch.config) if isinstance(batch, DataBatch) else None
+        key = self._carry_config(batch) if isinstance(batch, ConfigBatch) else self._insert(batch.body, config)
+        self._db.execute(
+            "UPDATE batch SET carried_epoch = ?, carried_seq = ? WHERE id = ?", (key.epoch, key.seq, row_id)
+        )
+        return key
+
+    def _carry_config(self, batch: ConfigBatch) -> Key:
+        """Append an old configuration for the readings that need it, without making it the running one."""
+        running = self.head
+        key = self._insert(batch.body)
+        if running is not None:
+            self._db.execute("UPDATE epoch SET config_sha = ? WHERE epoch = ?", (running.config, running.epoch))
+        return key
+
+    def _config_for(self, config_sha: str | None) -> str | None:
+        """The name under which the collector will know a config batch: its carried copy, or itself."""
+        row = self._db.execute(
+            "SELECT new.sha FROM batch old JOIN batch new ON new.epoch = old.carried_epoch"
+            " AND new.seq = old.carried_seq WHERE old.sha = ?",
+            (config_sha,),
+        ).fetchone()
+        return row[0] if row else config_sha
+
+    def _settle_range(self, epoch: str, low: int, high: int) -> int:
+        now_ms = self._sealer.clock.wall_ms()
+        self._db.execute(
+            "UPDATE batch SET acked_ms = ? WHERE carried_epoch = ? AND carried_seq BETWEEN ? AND ?"
+            " AND acked_ms IS NULL",
+            (now_ms, epoch, low, high),
+        )
+        done = self._db.execute(
+            "UPDATE batch SET acked_ms = ? WHERE epoch = ? AND seq BETWEEN ? AND ? AND acked_ms IS NULL",
+            (now_ms, epoch, low, high),
+        )
+        return done.rowcount
+
+    def _unsettle(self, epoch: str, ranges: Sequence[Range]) -> None:
+        (head_seq,) = self._db.execute("SELECT head_seq FROM epoch WHERE epoch = ?", (epoch,)).fetchone()
+        for low, high in missing(ranges, head_seq):
+            self._db.execute(
+                "UPDATE batch SET acked_ms = NULL WHERE epoch = ? AND seq BETWEEN ? AND ?", (epoch, low, high)
+            )
+
+    # ---------------------------------------------------------------- space
+
+    def _make_room(self) -> None:
+        """Give up the retention of confirmed batches, oldest first, before refusing to take new ones."""
+        while self._used_pages() + _RESERVED_PAGES > self._max_pages:
+            if not self._prune_oldest():
+                limit_mb = self._max_pages * _PAGE_BYTES // 1024 // 1024
+                raise Retry(
+                    f"the spool holds {limit_mb} MB the collector has not confirmed; raise agent.spool_max_mb "
+                    "or bring the collector back"
+                )
+
+    def _used_pages(self) -> int:
+        (total,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        return int(total) - int(free)
+
+    def _prune_oldest(self) -> int:
+        epochs = self._db.execute("SELECT epoch FROM epoch ORDER BY epoch").fetchall()
+        return next((done for (epoch,) in epochs if (done := self._prune_epoch(epoch, None))), 0)
+
+    def _prune_epoch(self, epoch: str, before_ms: int | None) -> int:
+        """Delete up to a few hundred confirmed batches from the low end; config batches stay."""
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT seq, sha, acked_ms FROM batch WHERE epoch = ? AND kind != 'config' ORDER BY seq LIMIT ?",
+                (epoch, _PRUNE_ROWS),
+            ).fetchall()
+            done = list(_deletable(rows, before_ms))
+            if done:
+                last_seq, last_sha = done[-1]
+                self._db.execute(
+                    "DELETE FROM batch WHERE epoch = ? AND seq <= ? AND kind != 'config'", (epoch, last_seq)
+                )
+                self._db.execute(
+                    "UPDATE epoch SET pruned_upto = ?, pruned_sha = ? WHERE epoch = ?", (last_seq, last_sha, epoch)
+                )
+        return len(done)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, on disk when it ends."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise Retry(f"the spool cannot be written ({error}); free the disk it is on") from error
+            raise
+
+
+def _deletable(rows: Iterable[tuple[int, str, int | None]], before_ms: int | None) -> Iterator[tuple[int, str]]:
+    for seq, sha, acked_ms in rows:
+        if acked_ms is None or (before_ms is not None and acked_ms > before_ms):
+            return
+        yield seq, sha
+
+
+def _kind(body: Body) -> str:
+    if isinstance(body, wire.Readings):
+        return "data"
+    return "config" if isinstance(body, Config) else "event"
+
+
+def _open(path: Path, max_pages: int) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA max_page_count = {max_pages}")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise Fatal(f"{path} was written by another version (schema {version}); use the version that wrote it")
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise Fatal(f"{path} cannot be used as the spool ({error}); move it aside or restore it") from None
+    except Fatal:
+        db.close()
+        raise
+    return db
+
+
+def _lock(folder: Path) -> int:
+    path = folder / "spool.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Fatal(f"{path}: {error.strerror}; correct agent.state_dir or its permissions") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "?"
+        os.close(handle)
+        raise Fatal(f"{path} is held by process {owner}; stop that agent or use another agent.state_dir") from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
