@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -66,6 +67,4 @@ def broker_command(choice: str, folder: Path, port: int) -> tuple[str, ...]:
 
 def _search_path() -> str:
     """PATH, and where Debian keeps daemons, which is often missing for ordinary users."""
-    import os
-
     return os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))

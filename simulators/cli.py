@@ -27,7 +27,7 @@ def init(
     debug: Debug = False,
 ) -> None:
     """Write the simulation's file: seed, end of history and ports."""
-    _set_debug(debug)
+    set_debug(debug)
     from simulators.scenario import instant_ms, sites, write_simulation
     from simulators.serve import now_ms
 
@@ -43,7 +43,7 @@ def init(
 @app.command()
 def meters(folder: Folder = Path("simulation"), debug: Debug = False) -> None:
     """Serve all meters over Modbus TCP and SNMP v2c on 127.0.0.1 until SIGINT or SIGTERM."""
-    _set_debug(debug)
+    set_debug(debug)
     from simulators.scenario import read_simulation
     from simulators.serve import serve
 
@@ -59,7 +59,7 @@ def history(
     debug: Debug = False,
 ) -> None:
     """Write 400 days of signed readings of one facility."""
-    _set_debug(debug)
+    set_debug(debug)
     from simulators.history import write_history
     from simulators.keys import read_key
     from simulators.scenario import read_simulation, site_named
@@ -71,7 +71,7 @@ def history(
 @app.command()
 def show(folder: Folder = Path("simulation"), debug: Debug = False) -> None:
     """List facilities, meters and ports, and the true PUE behind them."""
-    _set_debug(debug)
+    set_debug(debug)
     from simulators.scenario import read_simulation
     from simulators.show import table
 
@@ -94,6 +94,7 @@ def run(command: typer.Typer) -> None:
         raise SystemExit(2) from None
 
 
-def _set_debug(debug: bool) -> None:
+def set_debug(debug: bool) -> None:
+    """Let errors show their traceback."""
     if debug:
         os.environ[_DEBUG] = "1"

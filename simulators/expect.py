@@ -1,4 +1,4 @@
-"""What the product must find, by the plant's own arithmetic: true energies, accuracy classes, the rules' plain limits."""
+"""What the product must find, by the plant's own arithmetic: true energies, accuracy classes, plain limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESOLUTION_COUNTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must stand in the product about one facility; `tolerance` is what the meters' classes allow PUE to be off."""
+    """What the product must say of one facility; `tolerance` is how far its meters' classes allow PUE to be off."""
 
     facility: str
     true_pue: Fraction

@@ -11,6 +11,7 @@ from simulators.meters import MeterSpec, VirtualMeter
 from simulators.scenario import Site
 
 Value = str | int | bool | float
+Table = Mapping[str, Value]
 SHARD = "s0"
 
 
@@ -18,7 +19,7 @@ class Literal(str):
     """Text that goes into TOML as it is: a date, a time, an array."""
 
 
-def toml_lines(table: Mapping[str, Value]) -> list[str]:
+def toml_lines(table: Table) -> list[str]:
     """One `key = value` line per entry."""
     return [f"{key} = {_toml(value)}" for key, value in table.items()]
 
@@ -52,7 +53,8 @@ def _facility(site: Site, public_key: str) -> list[str]:
         "approved_on": Literal(spec.approved_on),
         "commissioned_on": Literal(spec.commissioned_on),
         "hub_cluster": "",
-    } | _green_grade(spec)
+        **_green_grade(spec),
+    }
     agent = {"id": spec.agent_id, "shard": SHARD, "public_key": public_key}
     lines = ["[[facility]]", *toml_lines(table), ""]
     for meter in site.meters:

@@ -11,7 +11,7 @@ from pue.errors import Fatal
 from simulators.keys import write_key
 from simulators.layouts import ModbusPlace
 from simulators.meters import VirtualMeter
-from simulators.registry import SHARD, Value, registry_text, toml_lines
+from simulators.registry import SHARD, Table, Value, registry_text, toml_lines
 from simulators.scenario import Site, write_simulation
 
 MARK = ".pue-demo"
@@ -26,7 +26,7 @@ class Store:
     kind: str = "sqlite"
     url: str = ""
 
-    def table(self) -> dict[str, Value]:
+    def table(self) -> Table:
         """Its settings, as both the collector and compliance read them."""
         if self.kind == "influxdb":
             return {"store": "influxdb", "url": self.url, "org": "pue", "bucket": "pue"}
@@ -115,10 +115,10 @@ def write_files(folder: Path, sites: tuple[Site, ...], ports: Ports, store: Stor
 def _collector(ports: Ports, store: Store, issuer: str) -> str:
     return _tables(
         ("[collector]", {"id": "yn-c1", "state_dir": "state/collector"}, f'shards = ["{SHARD}"]'),
-        ("[mqtt]", {"host": "127.0.0.1", "port": ports.broker}),
-        ("[topology]", {"file": "state/topology.signed", "issuer_key": issuer}),
-        ("[series]", store.table()),
-        ("[health]", {"port": ports.metrics["collector"]}),
+        ("[mqtt]", {"host": "127.0.0.1", "port": ports.broker}, ""),
+        ("[topology]", {"file": "state/topology.signed", "issuer_key": issuer}, ""),
+        ("[series]", store.table(), ""),
+        ("[health]", {"port": ports.metrics["collector"]}, ""),
     )
 
 
@@ -133,8 +133,8 @@ def _compliance(ports: Ports, store: Store) -> str:
     }
     return _tables(
         ("[compliance]", compliance, 'policies = ["yunnan-2022-draft"]'),
-        ("[api]", {"host": "127.0.0.1", "port": ports.console}),
-        ("[series]", store.table() | {"state_dir": "state/collector"}),
+        ("[api]", {"host": "127.0.0.1", "port": ports.console}, ""),
+        ("[series]", {**store.table(), "state_dir": "state/collector"}, ""),
     )
 
 
@@ -150,15 +150,15 @@ def _agent(site: Site, ports: Ports) -> str:
     }
     links = [_link(site, link, port) for link, port in ports.meters[spec.id].items()]
     return _tables(
-        ("[agent]", agent),
-        ("[mqtt]", {"host": "127.0.0.1", "port": ports.broker}),
-        ("[health]", {"port": ports.metrics[spec.id]}),
+        ("[agent]", agent, ""),
+        ("[mqtt]", {"host": "127.0.0.1", "port": ports.broker}, ""),
+        ("[health]", {"port": ports.metrics[spec.id]}, ""),
         *links,
         *(_meter(meter) for meter in site.meters),
     )
 
 
-def _link(site: Site, link: str, port: int) -> tuple[str, dict[str, Value]]:
+def _link(site: Site, link: str, port: int) -> tuple[str, Table, str]:
     is_modbus = _is_modbus(next(meter for meter in site.meters if meter.spec.link == link))
     table: dict[str, Value] = {
         "id": link,
@@ -167,10 +167,10 @@ def _link(site: Site, link: str, port: int) -> tuple[str, dict[str, Value]]:
         "port": port,
         "timeout_seconds": 1.0,
     }
-    return "[[link]]", table if is_modbus else table | {"community": "public"}
+    return "[[link]]", table, "" if is_modbus else 'community = "public"'
 
 
-def _meter(meter: VirtualMeter) -> tuple[str, dict[str, Value], str]:
+def _meter(meter: VirtualMeter) -> tuple[str, Table, str]:
     spec = meter.spec
     table: dict[str, Value] = {
         "id": spec.id,
@@ -179,7 +179,8 @@ def _meter(meter: VirtualMeter) -> tuple[str, dict[str, Value], str]:
         "serial": meter.serial,
         "ct": spec.ct,
         "pt": spec.pt,
-    } | ({"unit_id": spec.unit_id} if _is_modbus(meter) else {"index": 1})
+        **({"unit_id": spec.unit_id} if _is_modbus(meter) else {"index": 1}),
+    }
     return "[[meter]]", table, 'quantities = ["energy_import", "power"]'
 
 
@@ -187,10 +188,11 @@ def _is_modbus(meter: VirtualMeter) -> bool:
     return isinstance(meter.spec.model.energy_at, ModbusPlace)
 
 
-def _tables(*tables: tuple[str, dict[str, Value]] | tuple[str, dict[str, Value], str]) -> str:
+def _tables(*tables: tuple[str, Table, str]) -> str:
+    """Headers, their keys, and lines that are TOML already."""
     lines: list[str] = []
-    for header, values, *more in tables:
-        lines += [header, *toml_lines(values), *more, ""]
+    for header, values, more in tables:
+        lines += [header, *toml_lines(values), more, ""]
     return "\n".join(lines)
 
 

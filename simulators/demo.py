@@ -1,0 +1,217 @@
+"""`pue-demo`: the whole product on loopback, in front of simulated data centers whose true PUE is known."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pue.errors import Fatal
+from simulators.cli import run, set_debug
+
+if TYPE_CHECKING:
+    from simulators.chain import Chain
+    from simulators.panel import Panel
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+FINDINGS_S = 120.0
+QUIET_S = 15.0
+DRAW_S = 1.0
+MEASURE_S = 0.25
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    folder: Path
+    port: int
+    broker: str
+    seed: int
+    until: str
+    seconds: float | None
+    is_check: bool
+    json_file: Path | None
+    store: str
+    influx_url: str
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path | None, typer.Option("--dir", help="State directory; default: a temporary one.")] = None,
+    port: Annotated[int, typer.Option(help="Port of the console.")] = 8080,
+    broker: Annotated[str, typer.Option(help="auto, iotcore or mosquitto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seeds load, weather and meter errors.")] = 1,
+    until: Annotated[str, typer.Option(help="End of the history, ISO 8601 with offset; default: now.")] = "",
+    run_for: Annotated[str, typer.Option("--for", help="Stop after a time of live readings: 30s, 2m, 1h.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="No panel; exit 0 only if all is as it must be.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write findings, alerts and figures here.")] = None,
+    store: Annotated[str, typer.Option(help="Series store: sqlite or influxdb.")] = "sqlite",
+    influx_url: Annotated[str, typer.Option(help="InfluxDB for --store influxdb.")] = "http://127.0.0.1:8086",
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Run five simulated data centers through agents, collector and compliance; Ctrl-C stops everything."""
+    set_debug(debug)
+    if store not in ("sqlite", "influxdb"):
+        raise Fatal(f"store {store!r} is unknown; use sqlite or influxdb")
+    seconds = seconds_of(run_for) if run_for else None
+    with _folder(folder) as state:
+        options = Options(state, port, broker, seed, until, seconds, check, json_file, store, influx_url)
+        code = execute(options)
+    raise typer.Exit(code)
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of a duration such as 30s, 2m or 1h.
+
+    Raises
+    ------
+    Fatal
+        If it is none.
+    """
+    try:
+        return float(text[:-1]) * UNITS_S[text[-1]]
+    except (KeyError, IndexError, ValueError):
+        raise Fatal(f"duration {text!r} is not a number and a unit; write it like 30s, 2m or 1h") from None
+
+
+def execute(options: Options) -> int:
+    """Run the demo; 0 if it did what it must."""
+    from simulators.chain import Chain
+    from simulators.panel import Panel
+    from simulators.scenario import instant_ms, sites
+    from simulators.serve import now_ms
+    from simulators.state import Store
+
+    panel = Panel(is_live=not options.is_check)
+    until_ms = instant_ms(options.until) if options.until else now_ms()
+    store = Store(options.store, options.influx_url)
+    world = sites(options.seed, until_ms)
+    chain = Chain(options.folder, world, options.seed, store, options.broker, options.port, panel.say)
+    with _stopping(chain), _measuring(chain):
+        try:
+            return _run(chain, panel, options)
+        except KeyboardInterrupt:
+            panel.say("stopping")
+            return 1 if options.is_check else 0
+
+
+def _run(chain: Chain, panel: Panel, options: Options) -> int:
+    panel.say(f"演示数据 / DEMO in {options.folder}, history until {chain.sites[0].until_ms}")
+    chain.prepare()
+    chain.import_history()
+    chain.start()
+    chain.wait_for_findings(FINDINGS_S)
+    panel.say(f"console: {chain.api.url}")
+    panel.open()
+    try:
+        _live(chain, panel, options.seconds)
+    finally:
+        panel.close()
+    return _finish(chain, panel, options)
+
+
+def _live(chain: Chain, panel: Panel, seconds: float | None) -> None:
+    """Watch the chain until the time is over or Ctrl-C."""
+    meters = sum(len(site.meters) for site in chain.sites)
+    begun_s = time.monotonic()
+    try:
+        while seconds is None or time.monotonic() - begun_s < seconds:
+            panel.draw(chain.snapshot(), chain.crew, meters, chain.api.url)
+            time.sleep(DRAW_S)
+    except KeyboardInterrupt:
+        if seconds is not None:
+            raise
+
+
+def _finish(chain: Chain, panel: Panel, options: Options) -> int:
+    """Compare what was found with what is true."""
+    from simulators.check import Counts, answers, comparable
+    from simulators.expect import expected
+
+    quiet = chain.quiet(QUIET_S)
+    figures = chain.figures
+    counts = Counts(figures.history_readings, figures.imported_readings, quiet.appended, quiet.stored)
+    findings = chain.api.findings(site.spec.id for site in chain.sites)
+    alerts = chain.api.alerts()
+    rows = answers([expected(site) for site in chain.sites], findings, alerts, quiet, counts)
+    panel.result(rows)
+    for name, value in _figures(chain).items():
+        panel.say(f"{name}: {value}")
+    sent, stored = counts.history + counts.appended, counts.imported + counts.stored
+    panel.say(f"readings sent {sent:,} {'=' if sent == stored else '≠'} readings stored {stored:,}")
+    if options.json_file:
+        content = comparable(findings, alerts) | {"figures": _figures(chain)}
+        options.json_file.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    return 0 if all(row.ok for row in rows) else 1
+
+
+def _figures(chain: Chain) -> dict[str, float]:
+    figures = chain.figures
+    return {
+        "seconds to first finding": round(figures.first_finding_s, 1),
+        "seconds to all findings": round(figures.all_findings_s, 1),
+        "import seconds": round(figures.import_s, 1),
+        "history seconds": round(figures.history_s, 1),
+        "peak resident memory of all processes, MiB": round(chain.crew.peak_rss_bytes / (1 << 20), 0),
+    }
+
+
+@contextmanager
+def _folder(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="pue-demo-") as name:
+        yield Path(name)
+
+
+@contextmanager
+def _stopping(chain: Chain) -> Iterator[None]:
+    """SIGTERM ends the demo like Ctrl-C; on the way out every process is stopped, and no signal cuts that short."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        quiet = [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)]
+        chain.crew.stop_all()
+        signal.signal(signal.SIGINT, quiet[0])
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _measuring(chain: Chain) -> Iterator[None]:
+    """Sample resident memory in the background."""
+    stop = threading.Event()
+
+    def measure() -> None:
+        while not stop.wait(MEASURE_S):
+            chain.crew.measure()
+
+    thread = threading.Thread(target=measure, name="memory", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the demo; an error the user can mend is one line and exit code 2."""
+    run(app)
