@@ -1,0 +1,83 @@
+"""Meters as hypothesis draws them: readings with every fault, and versions with every change."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import strategies as st
+
+from pue.quality import Quality
+from pue.registers import RegisterVersion
+from pue.series import SLOT_MS
+from pue.slots import Samples
+from tests.property.plain import Reading
+
+START_MS = 1_900_000 * SLOT_MS
+POWER_W = 1_000
+STEPS_MS = (15_000, 60_000, 300_000, SLOT_MS, SLOT_MS + 1, 3 * SLOT_MS, 40 * SLOT_MS)
+
+
+def samples_of(readings: list[Reading]) -> Samples:
+    return Samples(*np.array(readings, np.int64).reshape(-1, 5).T)
+
+
+def version(**changes: object) -> RegisterVersion:
+    fields: dict[str, object] = {
+        "from_ms": 0,
+        "to_ms": None,
+        "step_j": Fraction(1),
+        "modulus": None,
+        "max_power_w": POWER_W,
+        "replacement": None,
+    }
+    return RegisterVersion(**(fields | changes))  # type: ignore[arg-type]
+
+
+@st.composite
+def version_lists(draw: st.DrawFn) -> list[RegisterVersion]:
+    """One to three versions over the time in which readings are drawn."""
+    cuts = sorted(draw(st.sets(st.integers(0, 400), max_size=2)))
+    starts = [0, *(START_MS + cut * 100_000 for cut in cuts)]
+    result = []
+    for index, start in enumerate(starts):
+        last = index == len(starts) - 1
+        hole = 0 if last else draw(st.sampled_from([0, 0, 0, 200_000]))
+        end = None if last else max(starts[index + 1] - hole, start + 1)
+        step = draw(st.sampled_from([Fraction(1), Fraction(1), Fraction(3600), Fraction(18, 5), Fraction(2, 3)]))
+        result.append(
+            version(
+                from_ms=start,
+                to_ms=end,
+                step_j=step,
+                modulus=draw(st.sampled_from([None, None, 10**6, 10**9])),
+                max_power_w=draw(st.sampled_from([POWER_W, 2 * POWER_W])),
+                replacement=draw(st.none() | st.tuples(st.integers(0, 10**6 - 1), st.integers(0, 10**6 - 1))),
+                continues=draw(st.booleans()),
+            )
+        )
+    return result
+
+
+@st.composite
+def reading_lists(draw: st.DrawFn, max_size: int = 30) -> list[Reading]:
+    """A register that mostly behaves, read at uneven times, with every fault a reading can have; in any order."""
+    time, count = START_MS + draw(st.integers(0, SLOT_MS)), draw(st.integers(0, 999_999))
+    result: list[Reading] = []
+    for order in range(draw(st.integers(0, max_size))):
+        step = draw(st.sampled_from(STEPS_MS))
+        time += step
+        count += draw(st.integers(0, step * POWER_W // 1000)) if draw(st.booleans()) else step // 4000
+        fault = draw(st.sampled_from(["", "", "", "", "", "", "zero", "spike", "wrap", "reset", "range", "quality"]))
+        if fault == "wrap":
+            count %= 10**6
+        if fault == "reset":
+            count = draw(st.integers(0, 1000))
+        shown = {"zero": 0, "spike": count + draw(st.integers(0, 10**7)), "range": draw(st.sampled_from([-5, 2**62]))}
+        marks = [0, int(Quality.TIMEOUT), int(Quality.CLOCK_UNSYNCED), int(Quality.OUT_OF_BAND), int(Quality.BACKWARDS)]
+        quality = draw(st.sampled_from(marks)) if fault == "quality" else 0
+        took = draw(st.sampled_from([0, 0, 300, 20_000]))
+        result.append((time - took, time, shown.get(fault, count), quality, order))
+        if draw(st.integers(0, 9)) == 0:
+            result.append((time - took, time, shown.get(fault, count) + draw(st.integers(0, 1)), quality, order + 1))
+    return draw(st.permutations(result))
