@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PlainSerializer
 
 from pue.errors import PueError
 from pue.slots import Int64
 
 Float64 = npt.NDArray[np.float64]
+Joules = Annotated[int, PlainSerializer(str, return_type=str, when_used="json")]
+"""Whole joules; text in JSON, where many readers round large numbers."""
 
 SERIES_WIDTHS = ("slot", "1h", "24h", "7d", "30d", "365d")
 """Widths of the rolling curve a chart may ask for."""
@@ -134,12 +137,12 @@ class Pue:
     pue_lower: str | None
     pue_upper: str | None
     u_pue: str | None
-    total_j: int
-    it_j: int
-    total_lower_j: int
-    total_upper_j: int
-    it_lower_j: int
-    it_upper_j: int
+    total_j: Joules
+    it_j: Joules
+    total_lower_j: Joules
+    total_upper_j: Joules
+    it_lower_j: Joules
+    it_upper_j: Joules
     coverage: str
     flags: int
     quality_share: Mapping[str, str]
@@ -219,8 +222,8 @@ class Finding:
     u_pue: str | None
     p_within: str | None
     coverage: str | None
-    total_j: int | None
-    it_j: int | None
+    total_j: Joules | None
+    it_j: Joules | None
     simple_outcome: str | None
     guarded_outcome: str | None
     decision: str | None
@@ -268,7 +271,7 @@ class MeterStatus:
     meter: str
     last_reading_ms: int | None
     coverage: str
-    energy_j: int
+    energy_j: Joules
     flags: int
 
 

@@ -1,0 +1,107 @@
+"""From a finding back to the registers: pins, per meter the readings at the window's edges and their originals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compliance.answers import Answers
+from compliance.api.models import Evidence, MeterEvidence, RegisterEdge, RegisterReading
+from compliance.charts import meter_energy
+from compliance.queries import Finding, NotFound
+from compliance.readers import Readings, SeriesReader
+from compliance.terms import facility_terms
+from compliance.views import share
+from pue.errors import PueError
+from pue.quality import NO_VALUE
+from pue.series import SeriesKey
+
+SEARCH_MS = 40 * 24 * 3_600_000
+"""How far from an edge a reading is looked for."""
+
+
+def evidence(answers: Answers, facility_id: str, seq: int | None) -> Evidence:
+    """Evidence of the headline finding, or of the finding that event `seq` records."""
+    finding = _finding(answers, facility_id, seq)
+    event = answers.finding_event(facility_id, finding.seq)
+    topology = answers.topology_event(finding.topology_version)
+    return Evidence(
+        facility=facility_id,
+        finding=finding,
+        registry_seq=event.body["registry_seq"],
+        positions=finding.positions,
+        topology_version=finding.topology_version,
+        topology_sha256=topology.body["sha256"] if topology else None,
+        package_version=finding.package_version,
+        evidence_hash=finding.evidence_hash,
+        event_hash=event.hash,
+        meters=list(_meters(answers, facility_id, finding)),
+    )
+
+
+def _finding(answers: Answers, facility_id: str, seq: int | None) -> Finding:
+    if seq is None:
+        found = [one for one in answers.findings(facility_id) if one.headline]
+    else:
+        found = [one for one in answers.finding_history(facility_id) if one.seq == seq]
+    if not found:
+        which = "no finding yet" if seq is None else f"no finding in event {seq}"
+        raise NotFound("unknown_finding", f"facility {facility_id!r} has {which}; see its /findings")
+    return found[0]
+
+
+def _meters(answers: Answers, facility_id: str, finding: Finding) -> Iterator[MeterEvidence]:
+    facility = answers.registered(facility_id)
+    reader, measured = answers.sources.measure.reader.get(), answers.sources.measure.of(facility)
+    if reader is None or measured is None or finding.from_ms is None or finding.to_ms is None:
+        return
+    shards = {agent.shard for agent in facility.agents}
+    for term in facility_terms(facility):
+        if term.from_ms < finding.to_ms and (term.to_ms is None or term.to_ms > finding.from_ms):
+            energy_j, coverage = meter_energy(measured, term, finding.from_ms, finding.to_ms)
+            yield MeterEvidence(
+                meter=term.key.meter,
+                quantity=term.key.quantity,
+                a=str(term.a),
+                b=str(term.b),
+                step_j=str(term.step_j),
+                energy_j=str(energy_j),
+                coverage=share(coverage),
+                edges=[_edge(reader, term.key, at, shards) for at in (finding.from_ms, finding.to_ms)],
+            )
+
+
+def _edge(reader: SeriesReader, key: SeriesKey, at_ms: int, shards: set[str]) -> RegisterEdge:
+    readings = reader.readings(key, at_ms - SEARCH_MS, at_ms + SEARCH_MS)
+    good = np.flatnonzero((readings.quality & int(NO_VALUE)) == 0)
+    times = readings.t1_ms[good]
+    after = int(np.searchsorted(times, at_ms))
+    return RegisterEdge(
+        at_ms=at_ms,
+        before=_reading(reader, readings, int(good[after - 1]), shards) if after > 0 else None,
+        after=_reading(reader, readings, int(good[after]), shards) if after < len(good) else None,
+    )
+
+
+def _reading(reader: SeriesReader, readings: Readings, index: int, shards: set[str]) -> RegisterReading:
+    record = int(readings.record[index])
+    shard, digest = _original(reader, shards, record)
+    return RegisterReading(
+        t1_ms=int(readings.t1_ms[index]),
+        count=str(int(readings.count[index])),
+        quality=int(readings.quality[index]),
+        shard=shard,
+        record=record,
+        original_sha256=digest,
+    )
+
+
+def _original(reader: SeriesReader, shards: set[str], record: int) -> tuple[str, str | None]:
+    """The shard whose ledger has the record; a site reports to one shard."""
+    for shard in sorted(shards):
+        try:
+            return shard, reader.original(shard, record).sha256
+        except PueError:
+            continue
+    return ",".join(sorted(shards)), None

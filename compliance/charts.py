@@ -1,0 +1,90 @@
+"""Columns for charts, from a facility's curve."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from compliance.measure import Measured
+from compliance.queries import Float64, MeterStatus, PueSeries
+from compliance.views import share
+from pue.facility import Term
+from pue.rolling import rolling_pue
+from pue.series import SLOT_MS
+from pue.slots import Int64
+
+WIDTH_SLOTS = {"slot": 1, "1h": 4, "24h": 96, "7d": 672, "30d": 2_880, "365d": 35_040}
+MIN_DRAWN_COVERAGE = 0.5
+"""Below this a rolling value is not drawn: a gap stays a gap."""
+
+
+def series(measured: Measured | None, from_ms: int, to_ms: int, width: str) -> PueSeries:
+    """Rolling PUE with its bounds at each slot edge within [from_ms, to_ms]."""
+    if measured is None:
+        nothing = np.empty(0)
+        return PueSeries(width, np.empty(0, np.int64), nothing, nothing, nothing, nothing)
+    slots, curve = WIDTH_SLOTS[width], measured.curve
+    ends = curve.edges_ms
+    first = int(np.searchsorted(ends, max(from_ms, measured.first_ms + slots * SLOT_MS)))
+    last = int(np.searchsorted(ends, to_ms, side="right"))
+    first, last = max(first, slots), max(last, first, slots)
+    at = np.arange(first, last)
+    gap_ms = curve.gap_ms[at] - curve.gap_ms[at - slots]
+    coverage = 1 - gap_ms / (slots * SLOT_MS)
+    pue = rolling_pue(curve.total_j, curve.it_j, slots)[at - slots]
+    lower, upper = _bounds(measured, at, slots)
+    hidden = (coverage < MIN_DRAWN_COVERAGE) | ~np.isfinite(pue)
+    return PueSeries(width, ends[at], *(np.where(hidden, np.nan, column) for column in (pue, lower, upper)), coverage)
+
+
+def meter_status(measured: Measured, meter: str, begin_ms: int, last_ms: int | None, flags: int) -> MeterStatus:
+    """Coverage and energy of one meter from a time to the watermark."""
+    rows = [row for row, term in enumerate(measured.curve.terms) if term.key.meter == meter]
+    energy_j, coverage = _rows_energy(measured, rows, begin_ms, measured.watermark_ms)
+    return MeterStatus(meter, last_ms, share(coverage), energy_j, flags)
+
+
+def meter_energy(measured: Measured, term: Term, from_ms: int, to_ms: int) -> tuple[int, Fraction]:
+    """Energy and coverage of one term over an interval; 0 where it is not valid."""
+    return _rows_energy(measured, [measured.curve.terms.index(term)], from_ms, to_ms)
+
+
+def _rows_energy(measured: Measured, rows: list[int], from_ms: int, to_ms: int) -> tuple[int, Fraction]:
+    curve = measured.curve
+    start, end = (int(np.searchsorted(curve.edges_ms, at_ms)) for at_ms in (from_ms, to_ms))
+    energy_j = sum(int(curve.meter_j[row, end] - curve.meter_j[row, start]) for row in rows)
+    gap_ms = sum(int(curve.meter_gap_ms[row, end] - curve.meter_gap_ms[row, start]) for row in rows)
+    slots = sum(int(curve.meter_active[row, end] - curve.meter_active[row, start]) for row in rows)
+    return energy_j, 1 - Fraction(gap_ms, slots * SLOT_MS) if slots else Fraction(0)
+
+
+def _bounds(measured: Measured, at: Int64, slots: int) -> tuple[Float64, Float64]:
+    """Lowest and highest PUE of each window that the unknown energy allows."""
+    curve = measured.curve
+    total = curve.total_j[at] - curve.total_j[at - slots]
+    it = curve.it_j[at] - curve.it_j[at - slots]
+    total_edges = _Edges(curve.total_below_j, curve.total_above_j, at, slots)
+    it_edges = _Edges(curve.it_below_j, curve.it_above_j, at, slots)
+    total_low = total + _spread(curve.total_extra_low_j, at, slots) - total_edges.down
+    total_high = total + _spread(curve.total_extra_high_j, at, slots) + total_edges.up
+    it_low = it + _spread(curve.it_extra_low_j, at, slots) - it_edges.down
+    it_high = it + _spread(curve.it_extra_high_j, at, slots) + it_edges.up
+    unbounded_total = _spread(curve.total_unbounded, at, slots) > 0
+    unbounded_it = _spread(curve.it_unbounded, at, slots) > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lower = np.where(unbounded_it, 0.0, total_low / np.where(it_high > 0, it_high, np.nan))
+        upper = np.where(unbounded_total, np.inf, total_high / np.where(it_low > 0, it_low, np.nan))
+    return lower, upper
+
+
+class _Edges:
+    """How far a window's energy can lie under and over its estimate because of the readings around its edges."""
+
+    def __init__(self, below_j: Int64, above_j: Int64, at: Int64, slots: int) -> None:
+        self.down = below_j[at] + above_j[at - slots]
+        self.up = above_j[at] + below_j[at - slots]
+
+
+def _spread(cumulative: Int64, at: Int64, slots: int) -> Int64:
+    return cumulative[at] - cumulative[at - slots]

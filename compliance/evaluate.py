@@ -1,0 +1,213 @@
+"""Keep the log up with the data: findings whenever a legal period closes, alerts whenever a day does.
+
+There is no clock here: how far the data reach (the collector's watermark) decides what is judged, so that history
+imported at once and the same history received live give the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from compliance.alerts import Step, days, steps, strictest
+from compliance.judging import Judged, Written, judge_history, since_ms, unwritten
+from compliance.log import Draft, Event, EventLog
+from compliance.measure import Measure, Measured
+from compliance.projection import Projection
+from compliance.registry import Registered, Registry
+from compliance.terms import facility_facts, local_day
+from pue.canonical import content_hash, sha256_hex
+from pue.findings import Facts
+from pue.policy import Profile, Rule
+from pue.rolling import WindowResult
+from pue.uncertainty import round_micro
+
+FINDING = "finding_recorded"
+RAISED = "alert_raised"
+CLEARED = "alert_cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What a finding rests on: replaying the logs to these positions gives it again."""
+
+    registry_seq: int
+    positions: Mapping[str, int]
+    topology_version: int
+    package_version: str
+
+
+class Evaluator:
+    """Evaluates all facilities, and remembers what has not changed since."""
+
+    def __init__(self, log: EventLog, projection: Projection, measure: Measure, profiles: Sequence[Profile]) -> None:
+        self._log, self._projection, self._measure = log, projection, measure
+        self._registry = Registry(projection)
+        self._rules = [rule for profile in profiles for rule in profile.rules]
+        self._done: dict[str, tuple[int, int, int]] = {}
+
+    def run(self) -> list[Event]:
+        """One pass over all facilities; the events written.
+
+        Raises
+        ------
+        Conflict
+            If another evaluation wrote first: run again.
+        """
+        seq = self._projection.refresh()
+        events: list[Event] = []
+        for name in self._registry.facility_ids(seq):
+            facility = self._registry.facility(name, seq)
+            if facility is not None:
+                events += self._facility(facility, seq)
+        self._projection.refresh()
+        return events
+
+    def _facility(self, facility: Registered, seq: int) -> list[Event]:
+        pins = self._pins(seq)
+        measured = self._measure.of(facility)
+        if measured is None:
+            return []
+        state = (facility.seq, measured.cursor, measured.watermark_ms)
+        if self._done.get(facility.facts.id) == state:
+            return []
+        drafts = [*self._findings(facility, measured, pins), *self._alerts(facility, measured, seq)]
+        events = self._log.append(drafts, {one.entity: self._projection.last_seq(one.entity, seq) for one in drafts})
+        self._done[facility.facts.id] = state
+        return events
+
+    def _pins(self, seq: int) -> Pins:
+        reader, topology = self._measure.reader.get(), self._projection.last("topology", seq)
+        return Pins(
+            registry_seq=seq,
+            positions=dict(reader.positions()) if reader else {},
+            topology_version=topology.body["version"] if topology else 0,
+            package_version=package_version(),
+        )
+
+    def _facts_at(self, facility: Registered, at_ms: int) -> Facts:
+        held = self._registry.facility(facility.facts.id, facility.seq, at_ms)
+        return facility_facts(held or facility, at_ms)
+
+    def _findings(self, facility: Registered, measured: Measured, pins: Pins) -> Iterator[Draft]:
+        zone, facts_at = facility.facts.timezone, lru_cache(None)(lambda at_ms: self._facts_at(facility, at_ms))
+        written = written_findings(self._projection, facility.facts.id, pins.registry_seq)
+        growing = {rule: list(rows) for rule, rows in written.items()}
+        for one in unwritten(judge_history(self._rules, facts_at, measured, zone), written):
+            rule = f"{one.finding.profile}/{one.finding.rule}"
+            rows = growing.setdefault(rule, [])
+            since = local_day(since_ms(rows, one), zone).isoformat()
+            rows.append(Written(one.as_of_ms, len(rows) + pins.registry_seq, one.finding.outcome, one.finding.reasons))
+            evidence = evidence_hash(one, facts_at(one.as_of_ms), measured)
+            body = finding_body(one, since, pins, evidence)
+            yield Draft(FINDING, f"finding:{facility.facts.id}/{rule}", body)
+
+    def _alerts(self, facility: Registered, measured: Measured, seq: int) -> Iterator[Draft]:
+        def rule_at(at_ms: int) -> Rule | None:
+            return strictest(self._rules, self._facts_at(facility, at_ms))
+
+        past = written_alerts(self._projection, facility.facts.id, seq)
+        for step in steps(days(measured, facility.facts.timezone), lru_cache(None)(rule_at), past):
+            body = {"at_ms": step.at_ms, "value": step.value, "limit": step.limit, "rule": step.rule}
+            kind = RAISED if step.raised else CLEARED
+            yield Draft(kind, f"alert:{facility.facts.id}/{step.cause}", body)
+
+
+def written_findings(projection: Projection, facility_id: str, seq: int) -> dict[str, list[Written]]:
+    """What the log says of each rule (`profile/rule`) about a facility."""
+    prefix = f"finding:{facility_id}/"
+    return {
+        entity.removeprefix(prefix): [_written(event) for event in projection.history(entity, seq)]
+        for entity in projection.entities(prefix, seq)
+    }
+
+
+def written_alerts(projection: Projection, facility_id: str, seq: int) -> dict[str, list[Step]]:
+    """Steps of each cause the log holds about a facility."""
+    prefix = f"alert:{facility_id}/"
+    return {
+        entity.removeprefix(prefix): [
+            alert_step(entity.removeprefix(prefix), event) for event in projection.history(entity, seq)
+        ]
+        for entity in projection.entities(prefix, seq)
+    }
+
+
+def alert_step(cause: str, event: Event) -> Step:
+    """An alert's event as the step it records."""
+    body = event.body
+    return Step(cause, body["at_ms"], event.kind == RAISED, body["value"], body["limit"], body["rule"])
+
+
+def finding_body(one: Judged, since: str, pins: Pins, evidence: str) -> dict[str, Any]:
+    """A finding as it stands in the log; the headline is chosen when it is read."""
+    columns = asdict(one.finding)
+    del columns["headline"]
+    texts = {name: str(columns[name]) for name in ("outcome", "simple_outcome", "guarded_outcome") if columns[name]}
+    return {
+        **columns,
+        **texts,
+        "reasons": list(one.finding.reasons),
+        "as_of_ms": one.as_of_ms,
+        "since": since,
+        "registry_seq": pins.registry_seq,
+        "positions": dict(pins.positions),
+        "topology_version": pins.topology_version,
+        "package_version": pins.package_version,
+        "evidence_hash": evidence,
+    }
+
+
+def evidence_hash(one: Judged, facts: Facts, measured: Measured) -> str:
+    """SHA-256 over all inputs of a finding: rule, facts, weights, every meter's energy and gap in every slot."""
+    inputs = {
+        "rule": one.finding.rule,
+        "rule_version": one.finding.rule_version,
+        "facts": {name: _plain(value) for name, value in asdict(facts).items()},
+        "window": _window_inputs(one.window, measured) if one.window else None,
+    }
+    return content_hash(inputs)
+
+
+@lru_cache(1)
+def package_version() -> str:
+    """Version of this software."""
+    return metadata.version("pue-compliance")
+
+
+def _window_inputs(window: WindowResult, measured: Measured) -> dict[str, Any]:
+    curve = measured.curve
+    start, end = (int(np.searchsorted(curve.edges_ms, at_ms)) for at_ms in (window.from_ms, window.to_ms))
+    names = ("key", "a", "b", "required", "from_ms", "to_ms", "parent", "group", "step_j", "max_power_w")
+    return {
+        "from_ms": window.from_ms,
+        "to_ms": window.to_ms,
+        "terms": [
+            {name: _plain(getattr(term, name)) for name in names} | {"u_rel": str(round_micro(term.u_rel))}
+            for term in curve.terms
+        ],
+        "energy_sha256": _columns_hash(np.diff(curve.meter_j[:, start : end + 1])),
+        "gap_sha256": _columns_hash(np.diff(curve.meter_gap_ms[:, start : end + 1])),
+        "total_j": [window.total_j, window.total_lower_j, window.total_upper_j],
+        "it_j": [window.it_j, window.it_lower_j, window.it_upper_j],
+    }
+
+
+def _columns_hash(columns: np.ndarray[Any, np.dtype[np.int64]]) -> str:
+    return sha256_hex(np.ascontiguousarray(columns, dtype="<i8").tobytes())
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else str(value)
+
+
+def _written(event: Event) -> Written:
+    body = event.body
+    return Written(body["as_of_ms"], event.seq, body["outcome"], tuple(body["reasons"]))
