@@ -1,0 +1,1 @@
+"""Pages for people: the province and one facility, in Chinese and English."""
