@@ -28,12 +28,11 @@ from pue.wire import EventBatch, Handover, SignedLine, open_batch, read_lines
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="On-site agent.")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The agent's TOML file.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Verbose, with tracebacks.")]
 
 
 @app.command()
-def run(
-    config: ConfigOption, debug: Annotated[bool, typer.Option("--debug", help="Verbose, with tracebacks.")] = False
-) -> None:
+def run(config: ConfigOption, debug: DebugOption = False) -> None:
     """Poll the meters, keep and publish what they say, until stopped."""
     settings, profiles = load_settings(config)
     start_logging(debug=debug)
@@ -41,9 +40,10 @@ def run(
 
 
 @app.command()
-def check(config: ConfigOption) -> None:
+def check(config: ConfigOption, debug: DebugOption = False) -> None:
     """Load everything without connecting, and say what would be read."""
     settings, profiles = load_settings(config)
+    start_logging(debug=debug)
     signer = load_signer(settings.agent.key_file)
     for link in settings.link:
         if link.transport == "snmp-v2c":
@@ -61,9 +61,12 @@ def check(config: ConfigOption) -> None:
 
 
 @app.command()
-def read(config: ConfigOption, meter: Annotated[str, typer.Argument(help="Meter id.")]) -> None:
+def read(
+    config: ConfigOption, meter: Annotated[str, typer.Argument(help="Meter id.")], debug: DebugOption = False
+) -> None:
     """Read one meter once and show raw, value, unit and reply time of every quantity."""
     settings, profiles = load_settings(config)
+    start_logging(debug=debug)
     plan = make_plan(settings, profiles, software())
     found = [(link.link.id, item) for link in plan.links for item in link.meters if item.meter == meter]
     if not found:
@@ -125,10 +128,11 @@ def main() -> None:
     """Entry point: an error is one clear line and exit code 2; a traceback only with --debug."""
     try:
         app()
-    except PueError as error:
+    except Exception as error:  # the last line of defence; --debug shows everything
         if "--debug" in sys.argv:
             raise
-        for line in str(error).splitlines():
+        text = str(error) if isinstance(error, PueError) else f"defect, please report with --debug: {error!r}"
+        for line in text.splitlines():
             sys.stderr.write(f"pue-agent: {line}\n")
         raise SystemExit(2) from None
 

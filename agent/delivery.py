@@ -23,7 +23,7 @@ class Delivery:
     """
 
     def __init__(self, window: int) -> None:
-        self._window = window
+        self._widest = self._window = window
         self._flying: dict[Key, bool] = {}
         self._cursor: Key | None = None
         self._rto_s = FIRST_RTO_S
@@ -35,8 +35,15 @@ class Delivery:
         """Back-fill continues after this batch."""
         return self._cursor
 
-    def connected(self) -> None:
-        """A new connection: nothing is under way any more, everything unconfirmed is sent again."""
+    def connected(self, most: int | None = None) -> None:
+        """A new connection: nothing is under way any more, everything unconfirmed is sent again.
+
+        Parameters
+        ----------
+        most
+            Batches this broker takes at once, if that may be less than the window.
+        """
+        self._window = min(self._widest, most or self._widest)
         self._rto_s = FIRST_RTO_S
         self.is_connected = True
         self.rewind()

@@ -16,6 +16,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pue.wire import topic
 
 KEEPALIVE_S = 15
+UNCONFIRMED_BY_BROKER = 20
+"""Messages paho sends before the broker's PUBACKs; it queues the others."""
 CONNECT_TIMEOUT_S = 5.0
 
 
@@ -97,10 +99,6 @@ class Session:
         """Leave a retained copy of the latest config batch."""
         self._client.publish(self._topics["meta"], payload, qos=1, retain=True)
 
-    def limit_unconfirmed(self, messages: int) -> None:
-        """Keep no more messages than this unconfirmed by the broker: its receive maximum."""
-        self._client.max_inflight_messages_set(messages)
-
     def close(self) -> None:
         """Disconnect; waits for nothing."""
         self._is_closed = True
@@ -114,6 +112,7 @@ class Session:
             protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
+        client.max_inflight_messages_set(UNCONFIRMED_BY_BROKER)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.suppress_exceptions = True
         client.will_set(self._topics["state"], self._state("offline"), qos=1, retain=True)

@@ -14,7 +14,7 @@ from agent.chain import new_epoch_id
 from agent.clock import Clock
 from agent.delivery import Delivery, ReconnectDelay
 from agent.health import Metrics
-from agent.mqtt import BrokerEvent, Closed, Connected, Message, Refused
+from agent.mqtt import UNCONFIRMED_BY_BROKER, BrokerEvent, Closed, Connected, Message, Refused
 from agent.spool import Key, Spool
 from pue.errors import Reject, Retry
 from pue.wire import Ack, Config, Restored, decode_ack
@@ -36,7 +36,6 @@ class BrokerSession(Protocol):
     def publish(self, payload: bytes) -> None: ...
     def publish_state(self, state: str) -> None: ...
     def publish_meta(self, payload: bytes) -> None: ...
-    def limit_unconfirmed(self, messages: int) -> None: ...
     def close(self) -> None: ...
 
 
@@ -179,11 +178,10 @@ class Publisher:
         self._metrics.broker_connected.set(1)
         self._delay.reset()
         self._max_packet_bytes = event.max_packet_bytes
-        if event.receive_maximum is not None:
-            session.limit_unconfirmed(event.receive_maximum)
         session.publish_state("online")
         self.publish_meta()
-        self._delivery.connected()
+        small = event.receive_maximum is not None and event.receive_maximum < UNCONFIRMED_BY_BROKER
+        self._delivery.connected(event.receive_maximum if small else None)
 
     def _on_closed(self, event: Closed) -> None:
         if self._session is None:

@@ -38,6 +38,10 @@ class _Dispatcher(SnmpDispatcher):  # type: ignore[misc]  # pysnmp has no types
         super().__init__()
         self.waiting: dict[tuple[str, int], asyncio.Future[None]] = {}
 
+    def close(self) -> None:
+        self._pendingReqs.clear()  # pysnmp 7.1.30 calls back with one argument too few for these
+        super().close()
+
     def _recv_callback(self, engine: Any, domain: Any, address: Any, message: bytes) -> Any:
         try:
             return super()._recv_callback(engine, domain, address, message)
