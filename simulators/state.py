@@ -192,7 +192,7 @@ def _tables(*tables: tuple[str, Table, str]) -> str:
     """Headers, their keys, and lines that are TOML already."""
     lines: list[str] = []
     for header, values, more in tables:
-        lines += [header, *toml_lines(values), more, ""]
+        lines += [header, *toml_lines(values), *([more] if more else []), ""]
     return "\n".join(lines)
 
 
