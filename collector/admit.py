@@ -1,0 +1,368 @@
+"""Whether a signed batch is kept, known already or refused: decisions only, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from collector.incidents import Incident, IncidentKind
+from collector.topology import Enrolled
+from pue.canonical import ZERO_HASH
+from pue.errors import Reject, RejectReason
+from pue.signing import Verifier
+from pue.wire import (
+    FIRST_SEQ,
+    Batch,
+    ClockJump,
+    Config,
+    ConfigBatch,
+    DataBatch,
+    Dropped,
+    Epoch,
+    Event,
+    EventBatch,
+    KeyId,
+    ManualReading,
+    MeterReplaced,
+    Name,
+    OutageDeclared,
+    Restored,
+    Seq,
+    SignedLine,
+    TimeMs,
+    WitnessReading,
+    decode_batch,
+)
+
+FUTURE_MS = 5 * 60 * 1000
+"""How far ahead of the collector's clock a batch may be."""
+CLONE_MS = 60 * 1000
+"""How long after a newer epoch began an older one may still sign, between two ticks of one clock."""
+UNSETTLED = frozenset({RejectReason.UNSUPPORTED_VERSION})
+"""Reasons an operator can remove: the agent keeps such batches and sends them again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a message came in: the shard and agent of its topic."""
+
+    shard: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A batch that is in the ledger."""
+
+    sha256: str
+    prev: str
+
+
+class Known(Protocol):
+    """What is kept already."""
+
+    def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
+        """The batch under this number."""
+
+    def config(self, sha256: str) -> Config | None:
+        """A kept configuration."""
+
+    def newest_epoch(self, agent: str) -> str | None:
+        """The agent's latest epoch."""
+
+    def handover(self, agent: str, epoch: str) -> str | None:
+        """Hash of the kept batch with which an epoch handed over to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The number under which an agent filed a batch."""
+
+    shard: str
+    site: str
+    agent: str
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.agent}/{self.epoch}/{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Keep it, then ack it."""
+
+    place: Place
+    batch: Batch
+    sha256: str
+    incidents: tuple[Incident, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Its number is kept already: ack it again; other content is an incident."""
+
+    place: Place
+    incidents: tuple[Incident, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Put it into quarantine; `place` is set when a valid signature proves who sent it, and settles the number."""
+
+    reason: RejectReason
+    message: str
+    place: Place | None = None
+
+
+Decision = Commit | Duplicate | Refuse
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """The fields of a header that say who speaks; the rest is read once the signature is known to be good."""
+
+    site: Name
+    agent: Name
+    key: KeyId
+    epoch: Epoch
+    seq: Seq
+    sent_ms: TimeMs
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Everything a decision depends on besides the batch.
+
+    Attributes
+    ----------
+    now_ms
+        The collector's clock. [ms UTC]
+    shards
+        The shards this collector owns.
+    """
+
+    enrolled: Enrolled
+    known: Known
+    now_ms: int
+    shards: frozenset[str]
+
+
+def admit(signed: SignedLine, route: Route | None, gate: Gate) -> Decision:
+    """Decide about one batch.
+
+    Parameters
+    ----------
+    signed
+        The exact line and its signature.
+    route
+        Where it came in; None for a file.
+    gate
+        Topology, what is kept, clock and shards.
+    """
+    try:
+        head = _read_head(signed)
+        place = _authenticate(signed, head, gate)
+    except Reject as error:
+        return Refuse(error.reason, str(error))
+    try:
+        return _decide(signed, head, place, route, gate)
+    except Reject as error:
+        return Refuse(error.reason, str(error), None if error.reason in UNSETTLED else place)
+
+
+def _read_head(signed: SignedLine) -> _Head:
+    try:
+        return _HEAD.decode(signed.line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Reject(RejectReason.MALFORMED, f"line has no batch header: {error}; publish as WIRE.md says") from None
+
+
+def _authenticate(signed: SignedLine, head: _Head, gate: Gate) -> Place:
+    agent = gate.enrolled.agents.get(head.agent)
+    if agent is None:
+        raise Reject(
+            RejectReason.UNKNOWN_AGENT,
+            f"agent {head.agent!r} is not in topology version {gate.enrolled.version}; enrol it in compliance",
+        )
+    if agent.shard not in gate.shards:
+        raise Reject(
+            RejectReason.WRONG_TOPIC,
+            f"agent {head.agent!r} belongs to shard {agent.shard!r}; this collector owns {sorted(gate.shards)}",
+        )
+    _verifier(head, gate).check(signed.line, signed.signature)
+    return Place(agent.shard, agent.site, head.agent, head.epoch, head.seq)
+
+
+def _verifier(head: _Head, gate: Gate) -> Verifier:
+    key, verifier = gate.enrolled.keys.get((head.agent, head.key), (None, None))
+    if key is None or verifier is None or not key.from_ms <= head.sent_ms < (key.to_ms or head.sent_ms + 1):
+        raise Reject(
+            RejectReason.UNKNOWN_KEY,
+            f"key {head.key} is not enrolled for agent {head.agent!r} at {head.sent_ms}; enrol it in compliance",
+        )
+    return verifier
+
+
+def _decide(signed: SignedLine, head: _Head, place: Place, route: Route | None, gate: Gate) -> Decision:
+    _check_place(head, place, route)
+    sha256 = signed.sha256
+    if known := gate.known.kept(place.agent, place.epoch, place.seq):
+        return Duplicate(place, tuple(_other_content(place, known, sha256)))
+    batch = decode_batch(signed.line)
+    _check_time(batch, gate.now_ms)
+    _check_meters(batch, place.site, gate)
+    return Commit(place, batch, sha256, tuple(_notices(batch, sha256, place, gate)))
+
+
+def _check_place(head: _Head, place: Place, route: Route | None) -> None:
+    if route is not None and (route.shard, route.agent) != (place.shard, place.agent):
+        raise Reject(
+            RejectReason.WRONG_TOPIC,
+            f"batch {place} came on the topic of {route.shard}/{route.agent}; it belongs to {place.shard}",
+        )
+    if head.site != place.site:
+        raise Reject(
+            RejectReason.WRONG_SITE, f"batch {place} says site {head.site!r}; the agent is enrolled at {place.site!r}"
+        )
+
+
+def _check_time(batch: Batch, now_ms: int) -> None:
+    latest_ms = max(batch.sent_ms, _latest_ms(batch))
+    if latest_ms > now_ms + FUTURE_MS:
+        raise Reject(
+            RejectReason.FUTURE_TIME,
+            f"batch {batch.seq} of {batch.agent} speaks of {latest_ms}, {(latest_ms - now_ms) // 1000} s ahead of "
+            "the collector; check both clocks",
+        )
+
+
+def _latest_ms(batch: Batch) -> int:
+    if isinstance(batch, DataBatch):
+        body = batch.body
+        return body.base_ms + max(map(int.__add__, body.t0, body.dt), default=0)
+    if isinstance(batch, EventBatch) and isinstance(batch.body, ManualReading | WitnessReading | MeterReplaced):
+        return batch.body.at_ms
+    return 0
+
+
+def _check_meters(batch: Batch, site: str, gate: Gate) -> None:
+    for meter in _meters(batch):
+        if (site, meter) not in gate.enrolled.meters:
+            raise Reject(
+                RejectReason.UNKNOWN_METER,
+                f"meter {meter!r} of site {site!r} is not in topology version {gate.enrolled.version}; "
+                "register it in compliance, then `pue-collector readmit`",
+            )
+    if isinstance(batch, DataBatch) and (config := gate.known.config(batch.config or "")):
+        _check_points(batch, config)
+
+
+def _meters(batch: Batch) -> Iterator[str]:
+    if isinstance(batch, ConfigBatch):
+        yield from (meter.meter for meter in batch.body.meters)
+    elif isinstance(batch, EventBatch):
+        yield from _meters_of(batch.body)
+
+
+def _meters_of(event: Event) -> Iterator[str]:
+    if isinstance(event, ManualReading | WitnessReading | MeterReplaced):
+        yield event.meter
+    elif isinstance(event, OutageDeclared):
+        yield from event.meters
+
+
+def _check_points(batch: DataBatch, config: Config) -> None:
+    highest = max(batch.body.point, default=-1)
+    if highest >= len(config.points):
+        raise Reject(
+            RejectReason.MALFORMED,
+            f"batch {batch.seq} of {batch.agent} refers to point {highest}; its configuration has {len(config.points)}",
+        )
+
+
+def _other_content(place: Place, known: Kept, sha256: str) -> Iterator[Incident]:
+    if known.sha256 != sha256:
+        yield Incident(
+            IncidentKind.CONFLICTING_BATCH,
+            place.site,
+            place.agent,
+            f"{place} {sha256[:16]}",
+            f"batch {place} is kept as {known.sha256[:16]}; {sha256[:16]} came later and is not used",
+        )
+
+
+def _notices(batch: Batch, sha256: str, place: Place, gate: Gate) -> Iterator[Incident]:
+    yield from _chain(batch, sha256, place, gate.known)
+    yield from _clone(batch, place, gate.known)
+    if isinstance(batch, ConfigBatch):
+        yield from _approval(batch, sha256, place, gate.enrolled)
+    if isinstance(batch, EventBatch):
+        yield from _event(batch.body, place)
+
+
+def _chain(batch: Batch, sha256: str, place: Place, known: Known) -> Iterator[Incident]:
+    """Check both links, as far as the neighbours are there: live data may overtake back-fill."""
+    before = _before(batch, known)
+    if before is not None and before != batch.prev:
+        yield _mismatch(place, f"names {batch.prev[:16]} as its predecessor, {before[:16]} is kept")
+    after = known.kept(batch.agent, batch.epoch, batch.seq + 1)
+    if after is not None and after.prev != sha256:
+        yield _mismatch(place, f"is {sha256[:16]}, its successor names {after.prev[:16]}")
+
+
+def _before(batch: Batch, known: Known) -> str | None:
+    """Hash the batch should name, None while that cannot be known."""
+    if batch.seq > FIRST_SEQ:
+        kept = known.kept(batch.agent, batch.epoch, batch.seq - 1)
+        return kept.sha256 if kept else None
+    if batch.prev_epoch is None:
+        return ZERO_HASH
+    return known.handover(batch.agent, batch.prev_epoch)
+
+
+def _mismatch(place: Place, what: str) -> Incident:
+    return Incident(IncidentKind.CHAIN_MISMATCH, place.site, place.agent, str(place), f"batch {place} {what}")
+
+
+def _clone(batch: Batch, place: Place, known: Known) -> Iterator[Incident]:
+    newest = known.newest_epoch(batch.agent)
+    if newest is not None and newest > batch.epoch and batch.sent_ms > int(newest[:12], 16) + CLONE_MS:
+        yield Incident(
+            IncidentKind.CLONE,
+            place.site,
+            place.agent,
+            f"{batch.agent}/{batch.epoch}",
+            f"epoch {batch.epoch} signed at {batch.sent_ms}, after epoch {newest} had begun: two agents use one key",
+        )
+
+
+def _approval(batch: ConfigBatch, sha256: str, place: Place, enrolled: Enrolled) -> Iterator[Incident]:
+    if sha256 not in enrolled.configs:
+        yield Incident(
+            IncidentKind.UNAPPROVED_CONFIG,
+            place.site,
+            place.agent,
+            sha256,
+            f"configuration {sha256[:16]} of {batch.agent} is not approved in topology version {enrolled.version}",
+        )
+
+
+def _event(event: Event, place: Place) -> Iterator[Incident]:
+    if isinstance(event, Dropped):
+        kind, detail = IncidentKind.DROPPED, f"{event.epoch}/{event.from_seq}..{event.to_seq}: {event.reason}"
+    elif isinstance(event, Restored):
+        kind, detail = IncidentKind.RESTORED, f"after {event.old_epoch}/{event.head_seq}: {event.reason}"
+    elif isinstance(event, ClockJump):
+        kind, detail = IncidentKind.CLOCK_JUMP, f"{event.step_ms} ms at {event.at_ms}"
+    elif isinstance(event, MeterReplaced):
+        kind = IncidentKind.METER_REPLACED
+        detail = f"{event.meter}/{event.quantity}: {event.old_serial} {event.old_final_count} -> {event.new_serial}"
+    else:
+        return
+    yield Incident(kind, place.site, place.agent, str(place), detail)

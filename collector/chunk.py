@@ -1,0 +1,129 @@
+"""Readings of many batches, gathered and sorted per series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.extract import COUNT, QUALITY, RECORD, T1, Points, batch_columns, typed_column
+from collector.incidents import Incident, IncidentKind
+from collector.store import has_value
+from pue.series import SeriesKey
+from pue.slots import Int64
+from pue.wire import Batch, DataBatch, EventBatch, ManualReading, WitnessReading
+
+Bools = npt.NDArray[np.bool_]
+Order = tuple[str, int]
+"""Epoch and number of a batch: of two conflicting readings the one with the lower order stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """New readings of one series.
+
+    Attributes
+    ----------
+    winners
+        Columns of a store, times ascending and distinct.
+    losers
+        Readings that differ from the winner at their time.
+    arrived, valued
+        Times in the order of the originals, and which of them have a value.
+    """
+
+    winners: Int64
+    losers: Int64
+    arrived: Int64
+    valued: Bools
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What a run of ledger records holds."""
+
+    shard: str
+    readings: int = 0
+    sites: set[str] = field(default_factory=set)
+    orders: dict[int, Order] = field(default_factory=dict)
+    waiting: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    arrived: list[str] = field(default_factory=list)
+    outages: list[tuple[str, str, int, int]] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    _numbers: dict[SeriesKey, int] = field(default_factory=dict)
+    _tables: dict[int, Int64] = field(default_factory=dict)
+    _parts: list[tuple[Int64, Int64]] = field(default_factory=list)
+
+    def add_batch(self, record: int, batch: DataBatch, points: Points) -> None:
+        """Readings of a data batch; those of points it has not are reported and left out."""
+        columns, point = batch_columns(batch, record), np.array(batch.body.point, np.int64)
+        inside = point < len(points.keys)
+        if not inside.all():
+            words = f"batch {batch.agent}/{batch.epoch}/{batch.seq} refers to points its configuration has not"
+            self.report(IncidentKind.BAD_POINT, batch, words, words)
+            columns, point = columns[:, inside], point[inside]
+        points.rescale(point, columns)
+        self._add(record, batch, self._numbers_of(points)[point], columns)
+
+    def add_typed(self, record: int, batch: EventBatch, event: ManualReading | WitnessReading) -> None:
+        """A reading entered by a person."""
+        key = SeriesKey(batch.site, event.meter, event.quantity)
+        self._add(record, batch, np.array([self._number(key)]), typed_column(event, record))
+
+    def report(self, kind: IncidentKind, batch: Batch, subject: str, detail: str) -> None:
+        """Note an incident of a batch."""
+        self.incidents.append(Incident(kind, batch.site, batch.agent, subject, detail))
+
+    def pieces(self) -> dict[SeriesKey, Piece]:
+        """All readings, per series."""
+        if not self.readings:
+            return {}
+        number = np.concatenate([part[0] for part in self._parts])
+        columns = np.concatenate([part[1] for part in self._parts], axis=1)
+        by_series = np.argsort(number, kind="stable")
+        edges = np.searchsorted(number[by_series], np.arange(len(self._numbers) + 1))
+        return {
+            key: self._piece(columns[:, by_series[edges[index] : edges[index + 1]]])
+            for key, index in self._numbers.items()
+            if edges[index] < edges[index + 1]
+        }
+
+    def _numbers_of(self, points: Points) -> Int64:
+        found = self._tables.get(id(points))
+        if found is None:
+            found = self._tables[id(points)] = np.array([self._number(key) for key in points.keys], np.int64)
+        return found
+
+    def _number(self, key: SeriesKey) -> int:
+        return self._numbers.setdefault(key, len(self._numbers))
+
+    def _add(self, record: int, batch: Batch, numbers: Int64, columns: Int64) -> None:
+        self.orders[record] = (batch.epoch, batch.seq)
+        self.sites.add(batch.site)
+        self._parts.append((numbers, columns))
+        self.readings += columns.shape[1]
+
+    def _piece(self, columns: Int64) -> Piece:
+        arrived, valued = columns[T1], has_value(columns[QUALITY])
+        if (arrived[1:] > arrived[:-1]).all():
+            return Piece(columns, columns[:, :0], arrived, valued)
+        ranked = columns[:, self._by_time(columns)]
+        first = np.append(True, ranked[T1, 1:] != ranked[T1, :-1])
+        winners = ranked[:, first]
+        lost = ~first & ~same_value(ranked, winners[:, np.cumsum(first) - 1])
+        return Piece(winners, ranked[:, lost], arrived, valued)
+
+    def _by_time(self, columns: Int64) -> Int64:
+        """Order by time, then by epoch and number."""
+        records = np.unique(columns[RECORD])
+        ranked = sorted(records.tolist(), key=lambda record: self.orders[record])
+        rank = np.empty(len(records), np.int64)
+        rank[np.searchsorted(records, ranked)] = np.arange(len(records))
+        return np.lexsort((rank[np.searchsorted(records, columns[RECORD])], columns[T1]))
+
+
+def same_value(left: Int64, right: Int64) -> Bools:
+    """Whether readings at equal times say the same."""
+    same: Bools = (left[COUNT] == right[COUNT]) & (left[QUALITY] == right[QUALITY])
+    return same

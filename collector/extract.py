@@ -1,0 +1,102 @@
+"""Kept batches as columns of readings per series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from collector.topology import Enrolled
+from pue.errors import Fatal
+from pue.quality import Quality
+from pue.quantities import step
+from pue.series import MAX_ENERGY_J, SeriesKey
+from pue.slots import Int64
+from pue.topology import MeterVersion
+from pue.wire import Config, DataBatch, ManualReading, Point, WitnessReading
+
+T1, T0, COUNT, QUALITY, RECORD = range(5)
+"""Rows of the columns of readings, as the series store keeps them."""
+
+
+def batch_columns(batch: DataBatch, record: int) -> Int64:
+    """Readings of one batch, shape (5, N)."""
+    body = batch.body
+    columns = np.empty((5, len(body.point)), np.int64)
+    columns[T0] = body.t0
+    columns[T0] += body.base_ms
+    columns[T1] = body.dt
+    columns[T1] += columns[T0]
+    columns[COUNT] = [count or 0 for count in body.count]
+    columns[QUALITY] = body.quality
+    columns[RECORD] = record
+    return columns
+
+
+def typed_column(event: ManualReading | WitnessReading, record: int) -> Int64:
+    """A reading entered by a person."""
+    return np.array([[event.at_ms], [event.at_ms], [event.count], [int(Quality.OUT_OF_BAND)], [record]], np.int64)
+
+
+class Points:
+    """A configuration's points as series, with the scale from the agent's counts to the topology's.
+
+    Parameters
+    ----------
+    site, config
+        What the agent said.
+    enrolled
+        What the topology says.
+    """
+
+    def __init__(self, site: str, config: Config, enrolled: Enrolled) -> None:
+        self.site = site
+        self.config = config
+        self.version = enrolled.version
+        self.keys = [SeriesKey(site, point.meter, point.quantity) for point in config.points]
+        steps = [list(_steps(point, site, enrolled)) for point in config.points]
+        self._odd = {index: rows for index, rows in enumerate(steps) if any(factor != 1 for _, factor in rows)}
+
+    def mismatches(self) -> Iterator[tuple[SeriesKey, str]]:
+        """Points the agent reads in another step than the topology states, in words."""
+        for index, rows in self._odd.items():
+            point = self.config.points[index]
+            yield (
+                self.keys[index],
+                f"{self.keys[index]}: one count of the agent ({point.unit} x 10^{point.exponent}) is "
+                f"{'/'.join(str(factor) for _, factor in rows)} counts of the register in topology version "
+                f"{self.version}; correct one of them",
+            )
+
+    def rescale(self, point: Int64, columns: Int64) -> None:
+        """Turn counts of mismatched points into counts of the topology's register, downward, in place."""
+        for index, rows in self._odd.items():
+            for place in np.flatnonzero(point == index).tolist():
+                _rescale(columns[:, place], rows)
+
+
+def _steps(point: Point, site: str, enrolled: Enrolled) -> Iterator[tuple[MeterVersion, Fraction]]:
+    """Per meter version with such a register: how many of its counts one count of the agent is."""
+    meter = enrolled.meters.get((site, point.meter))
+    for version in meter.versions if meter else ():
+        for register in version.registers:
+            if register.quantity == point.quantity:
+                yield version, _step(point) / register.step
+
+
+def _step(point: Point) -> Fraction:
+    try:
+        return step(point.quantity, point.unit, point.exponent)
+    except Fatal:
+        return Fraction(0)
+
+
+def _rescale(column: Int64, rows: list[tuple[MeterVersion, Fraction]]) -> None:
+    time_ms = int(column[T1])
+    for version, factor in rows:
+        if version.from_ms <= time_ms and (version.to_ms is None or time_ms < version.to_ms):
+            count = int(column[COUNT]) * factor.numerator // factor.denominator
+            fits = factor != 0 and abs(count) < MAX_ENERGY_J
+            column[COUNT] = count if fits else 0
+            column[QUALITY] |= 0 if fits else int(Quality.RANGE)

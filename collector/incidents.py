@@ -1,0 +1,61 @@
+"""What the collector noticed and kept, for people to judge: an incident refuses nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class IncidentKind(StrEnum):
+    """What happened."""
+
+    CHAIN_MISMATCH = "chain_mismatch"
+    """A batch names another predecessor than the one that is kept."""
+    CONFLICTING_BATCH = "conflicting_batch"
+    """Other content came under a number that is already kept; the first stays."""
+    UNAPPROVED_CONFIG = "unapproved_config"
+    """Data is read with a configuration that nobody approved."""
+    CLONE = "clone"
+    """An epoch went on after its agent had begun a newer one."""
+    CONFLICTING_READING = "conflicting_reading"
+    """Two different values for one series and time; the earlier by (epoch, seq) stays."""
+    POINT_MISMATCH = "point_mismatch"
+    """The agent reads a point in another unit or exponent than the topology states."""
+    BAD_POINT = "bad_point"
+    """A reading refers to a point its configuration has not."""
+    DROPPED = "dropped"
+    """The agent declared batches lost."""
+    RESTORED = "restored"
+    """The agent began anew because its spool and our ack did not fit."""
+    CLOCK_JUMP = "clock_jump"
+    """The agent's clock was set by more than it drifts."""
+    METER_REPLACED = "meter_replaced"
+    """The agent reports another meter; the topology decides."""
+    BAD_TOPOLOGY = "bad_topology"
+    """A topology document was refused; the one before stays in force."""
+    TORN_TAIL = "torn_tail"
+    """Bytes after the ledger's last whole record were put aside at start."""
+    DEAD_LETTER = "dead_letter"
+    """The series store refuses a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One thing to look at; repetitions of the same are counted.
+
+    Attributes
+    ----------
+    subject
+        What tells it from others of its kind: a batch, a series and time, a configuration.
+    first_ms, last_ms
+        When the collector noticed it, first and last. [ms UTC]
+    """
+
+    kind: IncidentKind
+    site: str
+    agent: str
+    subject: str
+    detail: str
+    first_ms: int = 0
+    last_ms: int = 0
+    times: int = 1

@@ -1,0 +1,239 @@
+"""Which original stands where and what is settled: everything admission has to look up, derivable from the ledger."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from collector.admit import Commit, Kept, Place, Refuse
+from collector.gaps import Settled
+from collector.incidents import Incident, IncidentKind
+from collector.ledger import Ledger
+from pue.canonical import sha256_hex
+from pue.wire import Config, ConfigBatch, Dropped, EventBatch, Handover, decode_batch
+
+MAX_REFUSED_IN_ACK = 100
+MIB = 1024 * 1024
+ROW_BYTES = 1000
+"""What one refusal costs beside its payload."""
+
+
+class Index:
+    """Admission's memory on one database connection; callers open the transaction.
+
+    Parameters
+    ----------
+    db
+        From `collector.database.connect`.
+    ledgers
+        The shards' ledgers, for configurations.
+    """
+
+    def __init__(self, db: sqlite3.Connection, ledgers: dict[str, Ledger]) -> None:
+        self.db = db
+        self._ledgers = ledgers
+        self._settled: dict[tuple[str, str], Settled] = {}
+        self._newest: dict[str, str] = {}
+        self._configs: dict[str, Config] = {}
+        self._fresh: dict[str, Config] = {}
+        self._dirty: set[tuple[str, str]] = set()
+        self._used = -1
+
+    # What `collector.admit.Known` asks for.
+
+    def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
+        row = self.db.execute(
+            "SELECT sha256, prev FROM batch WHERE agent = ? AND epoch = ? AND seq = ?", (agent, epoch, seq)
+        ).fetchone()
+        return Kept(*row) if row else None
+
+    def config(self, sha256: str) -> Config | None:
+        return self._fresh.get(sha256) or self._configs.get(sha256) or self._read_config(sha256)
+
+    def newest_epoch(self, agent: str) -> str | None:
+        if agent not in self._newest:
+            row = self.db.execute("SELECT max(epoch) FROM epoch WHERE agent = ?", (agent,)).fetchone()
+            self._newest[agent] = row[0] or ""
+        return self._newest[agent] or None
+
+    def handover(self, agent: str, epoch: str) -> str | None:
+        row = self.db.execute("SELECT handover FROM epoch WHERE agent = ? AND epoch = ?", (agent, epoch)).fetchone()
+        return row[0] if row else None
+
+    # What a group of batches changes.
+
+    def keep(self, commit: Commit, record: int) -> None:
+        """File a batch that stands, or is about to stand, in the ledger."""
+        place, batch = commit.place, commit.batch
+        self.db.execute(
+            "INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (place.agent, place.epoch, place.seq, commit.sha256, batch.prev, place.shard, record),
+        )
+        self.settle(place.agent, place.epoch, place.seq, place.seq)
+        if isinstance(batch, ConfigBatch):
+            self._fresh[commit.sha256] = batch.body
+            row = (commit.sha256, place.site, place.agent, place.shard, record)
+            self.db.execute("INSERT OR IGNORE INTO config VALUES (?, ?, ?, ?, ?)", row)
+        elif isinstance(batch, EventBatch):
+            self._file_event(commit)
+
+    def settle(self, agent: str, epoch: str, low: int, high: int) -> None:
+        """Note that these numbers need not be sent again."""
+        self._settled[agent, epoch] = self.settled(agent, epoch).add(low, high)
+        self._newest[agent] = max(epoch, self.newest_epoch(agent) or "")
+        self._dirty.add((agent, epoch))
+
+    def refuse(self, refusal: Refuse, payload: bytes, now_ms: int, limit_mib: int) -> None:
+        """Count a refusal and keep its bytes, as far as the quarantine has room."""
+        if place := refusal.place:
+            row = (place.agent, place.epoch, place.seq, refusal.reason.value)
+            self.db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", row)
+            self.settle(place.agent, place.epoch, place.seq, place.seq)
+        seen = (now_ms, refusal.reason.value, refusal.message[:2000], sha256_hex(payload))
+        again = self.db.execute(
+            "UPDATE quarantine SET last_ms = ?, reason = ?, message = ?, times = times + 1 WHERE sha256 = ?", seen
+        )
+        if again.rowcount == 0 and (refusal.place or self._quarantine_bytes() + len(payload) <= limit_mib * MIB):
+            self._used += len(payload) + ROW_BYTES
+            self.db.execute(
+                "INSERT INTO quarantine (last_ms, reason, message, sha256, first_ms, times, payload) "
+                "VALUES (?, ?, ?, ?, ?, 1, ?)",
+                (*seen, now_ms, payload),
+            )
+
+    def _quarantine_bytes(self) -> int:
+        if self._used < 0:
+            query = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine"
+            self._used = int(self.db.execute(query, (ROW_BYTES,)).fetchone()[0])
+        return self._used
+
+    def release(self, payload: bytes) -> None:
+        """Take a batch out of quarantine: it is kept now."""
+        if self._quarantine_bytes():
+            self.db.execute("DELETE FROM quarantine WHERE sha256 = ?", (sha256_hex(payload),))
+            self._used = -1 if self.db.execute("SELECT changes()").fetchone()[0] else self._used
+
+    def quarantined(self) -> Iterator[bytes]:
+        """Bytes in quarantine, oldest first."""
+        ids = [row[0] for row in self.db.execute("SELECT id FROM quarantine ORDER BY id")]
+        for number in ids:
+            row = self.db.execute("SELECT payload FROM quarantine WHERE id = ?", (number,)).fetchone()
+            if row:
+                yield row[0]
+
+    def report(self, incidents: Iterable[Incident], now_ms: int) -> None:
+        """File incidents; the same one again is counted."""
+        report(self.db, incidents, now_ms)
+
+    def flush(self, indexed: dict[str, int]) -> None:
+        """Write what changed in memory, and up to which record each shard is indexed."""
+        for agent, epoch in self._dirty:
+            text = json.dumps(self._settled[agent, epoch].ranges, separators=(",", ":"))
+            self.db.execute(
+                "INSERT INTO epoch (agent, epoch, settled) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET settled = excluded.settled",
+                (agent, epoch, text),
+            )
+        self._dirty.clear()
+        for shard, record in indexed.items():
+            self.db.execute(
+                "INSERT INTO shard (shard, indexed) VALUES (?, ?) ON CONFLICT DO UPDATE SET indexed = excluded.indexed",
+                (shard, record),
+            )
+
+    def committed(self) -> None:
+        """The transaction is durable: configurations of the group may be remembered."""
+        self._configs.update(self._fresh)
+        self._fresh.clear()
+
+    def forget(self) -> None:
+        """The transaction was rolled back: read everything anew."""
+        for memory in (self._settled, self._newest, self._fresh):
+            memory.clear()
+        self._dirty.clear()
+        self._used = -1
+
+    # What the ack says.
+
+    def settled(self, agent: str, epoch: str) -> Settled:
+        """Settled numbers of an epoch."""
+        known = self._settled.get((agent, epoch))
+        if known is None:
+            row = self.db.execute("SELECT settled FROM epoch WHERE agent = ? AND epoch = ?", (agent, epoch)).fetchone()
+            known = Settled(tuple((low, high) for low, high in json.loads(row[0]))) if row else Settled()
+            self._settled[agent, epoch] = known
+        return known
+
+    def epochs(self, agent: str, limit: int) -> list[str]:
+        """The agent's latest epochs, latest first."""
+        rows = self.db.execute("SELECT epoch FROM epoch WHERE agent = ? ORDER BY epoch DESC LIMIT ?", (agent, limit))
+        return [row[0] for row in rows]
+
+    def refused(self, agent: str, epoch: str) -> list[tuple[int, str]]:
+        """The latest refusals of an epoch."""
+        rows = self.db.execute(
+            "SELECT seq, reason FROM refused WHERE agent = ? AND epoch = ? ORDER BY seq DESC LIMIT ?",
+            (agent, epoch, MAX_REFUSED_IN_ACK),
+        )
+        return [(seq, reason) for seq, reason in rows][::-1]
+
+    def indexed(self, shard: str) -> int:
+        """Number of the ledger's records that are filed."""
+        row = self.db.execute("SELECT indexed FROM shard WHERE shard = ?", (shard,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def catch_up(self, shard: str, ledger: Ledger) -> int:
+        """File records that reached the ledger before a crash and not this index. Returns how many."""
+        start = self.indexed(shard)
+        for record in ledger.reader.records(start, ledger.committed):
+            signed = record.signed
+            batch = decode_batch(signed.line)
+            place = Place(shard, batch.site, batch.agent, batch.epoch, batch.seq)
+            self.keep(Commit(place, batch, signed.sha256), record.number)
+        self.flush({shard: ledger.committed})
+        return ledger.committed - start
+
+    def _file_event(self, commit: Commit) -> None:
+        place, batch = commit.place, commit.batch
+        event = batch.body
+        if isinstance(event, Dropped):
+            row = (place.agent, event.epoch, event.from_seq, event.to_seq, event.reason)
+            self.db.execute("INSERT OR IGNORE INTO declared VALUES (?, ?, ?, ?, ?)", row)
+            self.settle(place.agent, event.epoch, event.from_seq, event.to_seq)
+        elif isinstance(event, Handover):
+            self.db.execute(
+                "INSERT INTO epoch (agent, epoch, settled, handover) VALUES (?, ?, '[]', ?) "
+                "ON CONFLICT DO UPDATE SET handover = excluded.handover",
+                (place.agent, place.epoch, commit.sha256),
+            )
+
+    def _read_config(self, sha256: str) -> Config | None:
+        row = self.db.execute("SELECT shard, record FROM config WHERE sha256 = ?", (sha256,)).fetchone()
+        if row is None or row[0] not in self._ledgers or row[1] >= self._ledgers[row[0]].committed:
+            return None
+        batch = decode_batch(self._ledgers[row[0]].reader.read(row[1]).signed.line)
+        if isinstance(batch, ConfigBatch):
+            self._configs[sha256] = batch.body
+            return batch.body
+        return None
+
+
+def report(db: sqlite3.Connection, incidents: Iterable[Incident], now_ms: int) -> None:
+    """File incidents; the same one again is counted."""
+    db.executemany(
+        "INSERT INTO incident (kind, site, agent, subject, detail, first_ms, last_ms, times) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (kind, site, agent, subject) DO UPDATE SET "
+        "detail = excluded.detail, last_ms = excluded.last_ms, times = times + 1",
+        [(i.kind.value, i.site, i.agent, i.subject, i.detail, now_ms, now_ms) for i in incidents],
+    )
+
+
+def read_incidents(db: sqlite3.Connection, site: str | None = None) -> list[Incident]:
+    """Incidents, oldest first, of one site or all."""
+    rows = db.execute(
+        "SELECT kind, site, agent, subject, detail, first_ms, last_ms, times FROM incident "
+        "WHERE ?1 IS NULL OR site = ?1 ORDER BY id",
+        (site,),
+    )
+    return [Incident(IncidentKind(row[0]), *row[1:]) for row in rows]

@@ -1,0 +1,263 @@
+"""The projection: originals from the ledger become readings and slots in the series store, behind a cursor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from collector.chunk import Chunk, Order
+from collector.database import transaction
+from collector.extract import Points
+from collector.incidents import Incident, IncidentKind
+from collector.index import report
+from collector.ledger import LedgerReader, Record
+from collector.progress import Progress
+from collector.refresh import Refreshed, Refresher
+from collector.store import Rows, SeriesStore
+from collector.topology import Enrolled
+from pue.errors import Reject
+from pue.wire import (
+    Config,
+    ConfigBatch,
+    DataBatch,
+    EventBatch,
+    ManualReading,
+    OutageDeclared,
+    WitnessReading,
+    decode_batch,
+)
+
+log = logging.getLogger(__name__)
+
+CHUNK_READINGS = 400_000
+CHUNK_RECORDS = 20_000
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one chunk writes."""
+
+    rows: list[Rows] = field(default_factory=list)
+    refreshed: list[Refreshed] = field(default_factory=list)
+
+    @property
+    def readings(self) -> int:
+        """New readings."""
+        return sum(item.readings.columns.shape[1] for item in self.refreshed)
+
+
+class Projector:
+    """Carries the series store up to the ledger's end, chunk by chunk; a chunk may be repeated at will.
+
+    Parameters
+    ----------
+    progress
+        Its memory.
+    ledgers
+        Readers of the owned shards.
+    store
+        Where readings and slots go.
+    clock_ms
+        Wall clock, for incidents only. [ms UTC]
+    chunk_readings
+        Readings after which a chunk ends.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        ledgers: Mapping[str, LedgerReader],
+        store: SeriesStore,
+        clock_ms: Callable[[], int],
+        chunk_readings: int = CHUNK_READINGS,
+    ) -> None:
+        self._progress = progress
+        self._ledgers = ledgers
+        self._store = store
+        self._clock_ms = clock_ms
+        self._chunk_readings = chunk_readings
+        self._configs: dict[str, tuple[str, Config]] = {}
+        self._points: dict[str, Points] = {}
+        self._version = 0
+        self._order = lru_cache(maxsize=10_000)(self._read_order)
+
+    def lag(self, ends: Mapping[str, int]) -> int:
+        """Records that are kept and not yet projected."""
+        return sum(end - self._progress.cursor(shard) for shard, end in ends.items())
+
+    def step(self, ends: Mapping[str, int], enrolled: Enrolled) -> int:
+        """Project one chunk of each shard. Returns the number of readings stored; `lag` says what is left.
+
+        Raises
+        ------
+        Retry
+            If the store does not answer; nothing is lost, the cursor has not moved.
+        """
+        refresher = Refresher(self._progress, self._store, enrolled)
+        if enrolled.version != self._version:
+            self._follow(enrolled, refresher)
+        return sum(self._step_shard(shard, end, enrolled, refresher) for shard, end in ends.items())
+
+    def drain(self, ends: Mapping[str, int], enrolled: Enrolled) -> int:
+        """Project everything up to `ends`."""
+        readings = self.step(ends, enrolled)
+        while self.lag(ends):
+            readings += self.step(ends, enrolled)
+        return readings
+
+    def _step_shard(self, shard: str, end: int, enrolled: Enrolled, refresher: Refresher) -> int:
+        start = self._progress.cursor(shard)
+        if start >= end:
+            return 0
+        chunk, stop = self._gather(shard, start, end, enrolled)
+        changes = self._changes(chunk, refresher)
+        refused = self._store.write(changes.rows)
+        try:
+            with transaction(self._progress.db):
+                self._remember(chunk, changes)
+                self._progress.bury(refused)
+                self._progress.move(shard, stop)
+        except BaseException:
+            self._progress.reload()
+            raise
+        return changes.readings
+
+    # Reading the ledger
+
+    def _gather(self, shard: str, start: int, end: int, enrolled: Enrolled) -> tuple[Chunk, int]:
+        chunk, stop = Chunk(shard), start
+        for record in self._ledgers[shard].records(start, min(end, start + CHUNK_RECORDS)):
+            self._take(record, chunk, enrolled)
+            stop = record.number + 1
+            if chunk.readings >= self._chunk_readings:
+                break
+        return chunk, stop
+
+    def _take(self, record: Record, chunk: Chunk, enrolled: Enrolled) -> None:
+        signed = record.signed
+        try:
+            batch = decode_batch(signed.line)
+        except Reject:
+            log.exception("shard %s record %d cannot be read; upgrade the collector", chunk.shard, record.number)
+            return
+        if isinstance(batch, ConfigBatch):
+            self._take_config(signed.sha256, batch, chunk, enrolled)
+        elif isinstance(batch, DataBatch):
+            self._take_data(record, batch, chunk, enrolled)
+        else:
+            self._take_event(record, batch, chunk)
+
+    def _take_config(self, sha256: str, batch: ConfigBatch, chunk: Chunk, enrolled: Enrolled) -> None:
+        self._configs[sha256] = (batch.site, batch.body)
+        points = self._points_of(sha256, enrolled)
+        for key, words in points.mismatches() if points else ():
+            chunk.report(IncidentKind.POINT_MISMATCH, batch, str(key), words)
+        chunk.arrived.append(sha256)
+        for shard, number in self._progress.waiting(sha256) + chunk.waiting.pop(sha256, []):
+            self._take(self._ledgers[shard].read(number), chunk, enrolled)
+
+    def _take_data(self, record: Record, batch: DataBatch, chunk: Chunk, enrolled: Enrolled) -> None:
+        sha256 = batch.config or ""
+        points = self._points_of(sha256, enrolled)
+        if points is None:
+            chunk.waiting.setdefault(sha256, []).append((chunk.shard, record.number))
+        else:
+            chunk.add_batch(record.number, batch, points)
+
+    def _take_event(self, record: Record, batch: EventBatch, chunk: Chunk) -> None:
+        event = batch.body
+        if isinstance(event, ManualReading | WitnessReading):
+            chunk.add_typed(record.number, batch, event)
+        elif isinstance(event, OutageDeclared):
+            chunk.sites.add(batch.site)
+            chunk.outages += [(batch.site, meter, event.from_ms, event.to_ms) for meter in event.meters]
+
+    def _points_of(self, sha256: str, enrolled: Enrolled) -> Points | None:
+        """Points of a configuration that is projected already."""
+        points = self._points.get(sha256)
+        if points is None or points.version != enrolled.version:
+            found = self._configs.get(sha256) or self._read_config(sha256)
+            if found is None:
+                return None
+            points = self._points[sha256] = Points(*found, enrolled)
+        return points
+
+    def _read_config(self, sha256: str) -> tuple[str, Config] | None:
+        place = self._progress.config_place(sha256)
+        if place is None or place[0] not in self._ledgers or place[1] >= self._progress.cursor(place[0]):
+            return None
+        batch = decode_batch(self._ledgers[place[0]].read(place[1]).signed.line)
+        if isinstance(batch, ConfigBatch):
+            self._configs[sha256] = (batch.site, batch.body)
+        return self._configs.get(sha256)
+
+    # What changes
+
+    def _changes(self, chunk: Chunk, refresher: Refresher) -> Changes:
+        changes, pieces = Changes(), chunk.pieces()
+
+        def precedes(left: int, right: int) -> bool:
+            return self._order_of(chunk, left) < self._order_of(chunk, right)
+
+        for key, piece in pieces.items():
+            outages = [(o[2], o[3]) for o in chunk.outages if o[:2] == (key.site, key.meter)]
+            item = refresher.with_readings(key, piece, precedes, outages)
+            changes.refreshed.append(item)
+            changes.rows += (item.readings, item.slots)
+        for site, meter, from_ms, to_ms in chunk.outages:
+            changes.rows += [
+                refresher.with_outage(state, from_ms, to_ms)
+                for state in self._progress.all_series()
+                if (state.key.site, state.key.meter) == (site, meter) and state.key not in pieces
+            ]
+        return changes
+
+    def _order_of(self, chunk: Chunk, record: int) -> Order:
+        return chunk.orders.get(record) or self._order(chunk.shard, record)
+
+    def _read_order(self, shard: str, record: int) -> Order:
+        batch = decode_batch(self._ledgers[shard].read(record).signed.line)
+        return batch.epoch, batch.seq
+
+    def _remember(self, chunk: Chunk, changes: Changes) -> None:
+        for sha256 in chunk.arrived:
+            self._progress.waited(sha256)
+        for sha256, places in chunk.waiting.items():
+            for shard, number in places:
+                self._progress.wait_for(sha256, shard, number)
+        for outage in chunk.outages:
+            self._progress.declare_outage(*outage)
+        for item in changes.refreshed:
+            self._progress.lose(item.state.key, chunk.shard, item.losers)
+        self._progress.note(item.state for item in changes.refreshed)
+        self._progress.changed(chunk.sites)
+        report(self._progress.db, [*chunk.incidents, *_conflicts(changes)], self._clock_ms())
+
+    def _follow(self, enrolled: Enrolled, refresher: Refresher) -> None:
+        """Recompute the series of meters about which the topology now says something else."""
+        for state in self._progress.all_series():
+            versions = refresher.fingerprint(state.key)
+            if versions == state.versions:
+                continue
+            log.info("%s: slots recomputed for topology version %d", state.key, enrolled.version)
+            refused = self._store.write([refresher.with_versions(state)])
+            with transaction(self._progress.db):
+                self._progress.bury(refused)
+                self._progress.note([type(state)(state.key, state.first_ms, state.head_ms, versions)])
+                self._progress.changed([state.key.site])
+        self._version = enrolled.version
+
+
+def _conflicts(changes: Changes) -> Iterator[Incident]:
+    for item in changes.refreshed:
+        key = item.state.key
+        for t1_ms, _, count, _, record in item.losers.T.tolist():
+            yield Incident(
+                IncidentKind.CONFLICTING_READING,
+                key.site,
+                "",
+                f"{key} {t1_ms} {record}",
+                f"{key} at {t1_ms}: count {count} of record {record} is not used, an earlier batch says otherwise",
+            )

@@ -1,0 +1,145 @@
+"""One series brought up to date: readings settled against the stored ones, slots recomputed where they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from collector.chunk import Piece, same_value
+from collector.extract import RECORD, T1
+from collector.progress import Progress, SeriesState
+from collector.slotting import (
+    ENDLESS_MS,
+    compute,
+    extent,
+    late_slots,
+    missing_slots,
+    revise,
+    versions_of,
+)
+from collector.store import Rows, SeriesReaderStore, Table, empty, has_value, overlay, slots_of
+from collector.topology import Enrolled
+from pue.canonical import sha256_hex
+from pue.series import SeriesKey, slot_of
+from pue.slots import Int64, Slots
+from pue.topology import Meter
+
+Precedes = Callable[[int, int], bool]
+"""Whether the first record comes before the second by (epoch, seq)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What has to be written for one series."""
+
+    state: SeriesState
+    readings: Rows
+    slots: Rows
+    losers: Int64
+
+
+class Refresher:
+    """Works out what new readings, outages or meter versions change.
+
+    Parameters
+    ----------
+    progress, store
+        What is known; only read here.
+    enrolled
+        The topology in force.
+    """
+
+    def __init__(self, progress: Progress, store: SeriesReaderStore, enrolled: Enrolled) -> None:
+        self._progress = progress
+        self._store = store
+        self._enrolled = enrolled
+
+    def with_readings(
+        self, key: SeriesKey, piece: Piece, precedes: Precedes, outages: list[tuple[int, int]]
+    ) -> Refreshed:
+        """New readings arrived."""
+        known = self._progress.series(key)
+        state = known or SeriesState(key, ENDLESS_MS, -1, "")
+        low, high = int(piece.winners[T1, 0]), int(piece.winners[T1, -1])
+        old = self._readings(known, low, high + 1)
+        winners, losers = settle(piece, old, precedes)
+        found = extent(low, high, winners, lambda since, until: self._readings(known, since, until), state)
+        lost = np.concatenate((self._lost(key, found.readings), losers), axis=1)
+        slots = self._compute(key, found.readings, lost)
+        slots = slots.select((slots.start_ms >= found.from_ms) & (slots.start_ms < found.to_ms))
+        valued = found.readings[T1][has_value(found.readings[3])]
+        late = late_slots(piece.arrived, piece.valued, valued, known.head_ms if known else None)
+        before = self._slots(known, found.from_ms, found.to_ms)
+        outages = outages + self._progress.outages(key, found.from_ms, found.to_ms)
+        closed_ms = slot_of(max(state.head_ms, 0))
+        after = SeriesState(key, min(state.first_ms, low), max(state.head_ms, high), self.fingerprint(key))
+        changed = revise(slots, before, closed_ms, late, outages)
+        return Refreshed(after, Rows(Table.READING, key, winners), Rows(Table.SLOT, key, changed), losers)
+
+    def with_outage(self, state: SeriesState, from_ms: int, to_ms: int) -> Rows:
+        """An outage was declared for slots that are there already."""
+        before = self._slots(state, slot_of(from_ms), to_ms)
+        changed = revise(before, before, slot_of(state.head_ms), empty(Table.SLOT)[0], [(from_ms, to_ms)])
+        return Rows(Table.SLOT, state.key, changed)
+
+    def with_versions(self, state: SeriesState) -> Rows:
+        """The topology says something else about the meter: every slot is computed anew."""
+        readings = self._readings(state, state.first_ms, state.head_ms + 1)
+        slots = self._compute(state.key, readings, self._lost(state.key, readings))
+        before = self._slots(state, 0, ENDLESS_MS)
+        outages = self._progress.outages(state.key, 0, ENDLESS_MS)
+        closed_ms = slot_of(state.head_ms)
+        changed = revise(slots, before, closed_ms, empty(Table.SLOT)[0], outages)
+        gone = missing_slots(before, slots, self._enrolled.version)
+        return Rows(Table.SLOT, state.key, overlay(changed, gone))
+
+    def fingerprint(self, key: SeriesKey) -> str:
+        """Names what the topology says about a series' meter."""
+        meter = self._meter(key)
+        return sha256_hex(msgspec.json.encode(meter.versions))[:16] if meter else ""
+
+    def _meter(self, key: SeriesKey) -> Meter | None:
+        return self._enrolled.meters.get((key.site, key.meter))
+
+    def _compute(self, key: SeriesKey, readings: Int64, losers: Int64) -> Slots:
+        versions = versions_of(self._meter(key), key.quantity)
+        return compute(key.quantity, readings, losers, versions, self._enrolled.version)
+
+    def _readings(self, state: SeriesState | None, from_ms: int, to_ms: int) -> Int64:
+        if state is None:
+            return empty(Table.READING)
+        return self._store.read(Table.READING, state.key, from_ms, to_ms)
+
+    def _slots(self, state: SeriesState | None, from_ms: int, to_ms: int) -> Slots:
+        if state is None:
+            return Slots.empty()
+        return slots_of(self._store.read(Table.SLOT, state.key, from_ms, to_ms))
+
+    def _lost(self, key: SeriesKey, readings: Int64) -> Int64:
+        if readings.shape[1] == 0:
+            return readings
+        return self._progress.losers(key, int(readings[T1, 0]), int(readings[T1, -1]) + 1)
+
+
+def settle(piece: Piece, old: Int64, precedes: Precedes) -> tuple[Int64, Int64]:
+    """Readings to write, and readings that lose, given the stored ones of the same time range.
+
+    A reading already stored with the same value is not written again. Of two different values the earlier by
+    (epoch, seq) stays.
+    """
+    winners, losers = piece.winners, piece.losers
+    if old.shape[1] == 0:
+        return winners, losers
+    place = np.minimum(np.searchsorted(old[T1], winners[T1]), old.shape[1] - 1)
+    meets = old[T1, place] == winners[T1]
+    twin = old[:, place]
+    same = meets & same_value(winners, twin)
+    better = meets & ~same
+    for index in np.flatnonzero(better).tolist():
+        better[index] = precedes(int(winners[RECORD, index]), int(twin[RECORD, index]))
+    worse = meets & ~same & ~better
+    lost = np.concatenate((losers, winners[:, worse], twin[:, better]), axis=1)
+    return winners[:, ~same & ~worse], lost

@@ -1,0 +1,194 @@
+"""Which slots of a series new readings touch, and what these slots are now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from collector.progress import SeriesState
+from collector.store import Readings, has_value, overlay
+from pue.quality import Flag
+from pue.quantities import QUANTITIES, Kind
+from pue.registers import CONTEXT_SAMPLES, RegisterVersion, power_slots, register_slots, register_versions
+from pue.series import SLOT_MS, slot_of
+from pue.slots import Int64, Samples, Slots
+from pue.topology import Meter
+
+ENDLESS_MS = 1 << 62
+WIDTHS_MS = (2 * 3600_000, 12 * 3600_000, 7 * 86_400_000, 90 * 86_400_000, ENDLESS_MS)
+"""How far around new readings the store is asked, one after the other, until there is context enough."""
+
+Window = Callable[[int, int], Int64]
+"""Stored readings between two times."""
+
+
+def versions_of(meter: Meter | None, quantity: str) -> tuple[RegisterVersion, ...]:
+    """Register versions from which slots are made; none if the quantity has no slots."""
+    known = QUANTITIES.get(quantity)
+    if meter is None or known is None or not (quantity == "power" or (known.kind, known.base_unit) == COUNTED):
+        return ()
+    return register_versions(meter, quantity)
+
+
+COUNTED = (Kind.COUNTER, "J")
+
+
+def compute(quantity: str, columns: Int64, losers: Int64, versions: Sequence[RegisterVersion], topology: int) -> Slots:
+    """Slots of some readings and of those that lost against another value at the same time."""
+    if not versions or columns.shape[1] == 0:
+        return Slots.empty()
+    make = power_slots if quantity == "power" else register_slots
+    return make(_samples(columns, losers), versions, topology=topology)
+
+
+def _samples(columns: Int64, losers: Int64) -> Samples:
+    samples = Readings.of(columns).samples()
+    if losers.shape[1] == 0:
+        return samples
+    both = np.concatenate((columns, losers), axis=1)
+    order = np.concatenate((np.zeros(columns.shape[1], np.int64), np.ones(losers.shape[1], np.int64)))
+    return Samples(t0_ms=both[1], t1_ms=both[0], count=both[2], quality=both[3], order=order)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What has to be read and recomputed: readings with their context, slots in [from_ms, to_ms)."""
+
+    readings: Int64
+    from_ms: int
+    to_ms: int
+
+
+def extent(low: int, high: int, new: Int64, stored: Window, state: SeriesState) -> Extent:
+    """Widen the range of new readings until the slots in it equal those of the whole series.
+
+    Parameters
+    ----------
+    low, high
+        First and last time of what arrived. [ms UTC]
+    new
+        What of it has to be written, ascending.
+    stored
+        Readings kept already.
+    state
+        Their first and latest time.
+    """
+    for width in WIDTHS_MS:
+        since, until = min(low, max(low - width, state.first_ms)), max(high, min(high + width, state.head_ms)) + 1
+        both = overlay(stored(since, until), new)
+        all_before, all_after = since <= state.first_ms, until > state.head_ms
+        found = _cut(both, low, high, all_before=all_before, all_after=all_after)
+        if found is not None:
+            return found
+    raise AssertionError("the endless window holds everything")
+
+
+def _cut(both: Int64, low: int, high: int, *, all_before: bool, all_after: bool) -> Extent | None:
+    good = both[0][has_value(both[3])]
+    if len(good) == 0:
+        return Extent(both, low, low) if all_before and all_after else None
+    at = int(np.searchsorted(good, low)) - CONTEXT_SAMPLES
+    after = int(np.searchsorted(good, high, side="right")) + CONTEXT_SAMPLES - 1
+    from_ms = slot_of(int(good[max(at, 0)]))
+    to_ms = slot_of(int(good[min(after, len(good) - 1)])) + SLOT_MS
+    left = int(np.searchsorted(good, from_ms)) - CONTEXT_SAMPLES
+    right = int(np.searchsorted(good, to_ms)) + CONTEXT_SAMPLES - 1
+    if (left < 0 and not all_before) or (right >= len(good) and not all_after):
+        return None
+    edges = np.searchsorted(both[0], (good[max(left, 0)], good[min(right, len(good) - 1)] + 1))
+    return Extent(both[:, edges[0] : edges[1]], from_ms, to_ms)
+
+
+def late_slots(
+    arrived: Int64, valued: npt.NDArray[np.bool_], both: Int64, head_ms: int | None
+) -> npt.NDArray[np.int64]:
+    """Starts of closed slots that readings arriving out of order touch.
+
+    A slot is closed once a later slot has a reading. A late reading touches every slot between its neighbours with a
+    value. The answer depends on the order of the originals only, not on how they were grouped.
+
+    Parameters
+    ----------
+    arrived
+        Times of new readings in the order of their originals. [ms UTC]
+    valued
+        Which of them have a value.
+    both
+        Times of all readings around them that have a value, ascending. [ms UTC]
+    head_ms
+        Latest time before them. [ms UTC]
+    """
+    start = arrived[0] if head_ms is None else head_ms
+    newest = np.maximum.accumulate(np.concatenate(([start], arrived)))[:-1]
+    closed_before = newest - newest % SLOT_MS
+    late = valued & (arrived < closed_before)
+    times, limits = arrived[late], closed_before[late]
+    if len(times) == 0:
+        return np.empty(0, np.int64)
+    left = np.searchsorted(both, times) - 1
+    right = np.searchsorted(both, times, side="right")
+    lows = np.where(left >= 0, both[np.maximum(left, 0)], times)
+    highs = np.where(right < len(both), both[np.minimum(right, len(both) - 1)], times + 1)
+    return _starts(zip(lows.tolist(), np.minimum(highs, limits).tolist(), strict=True))
+
+
+def _starts(ranges: Iterable[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    found = [np.arange(slot_of(low), high, SLOT_MS, dtype=np.int64) for low, high in ranges]
+    return np.unique(np.concatenate(found))
+
+
+def revise(new: Slots, old: Slots, closed_before_ms: int, late: Int64, outages: Sequence[tuple[int, int]]) -> Int64:
+    """Slots that have to be written, as columns: changed ones with their history, new ones as they are.
+
+    Parameters
+    ----------
+    new, old
+        What the slots are now, and what is stored of the same range.
+    closed_before_ms
+        Slots that start before were closed: a change raises their revision. [ms UTC]
+    late
+        Starts of slots touched by readings out of order.
+    outages
+        Declared outages. [ms UTC]
+    """
+    columns = np.stack([getattr(new, name) for name in NAMES]) if len(new) else np.empty((len(NAMES), 0), np.int64)
+    columns[FLAGS] |= np.where(np.isin(columns[0], late), int(Flag.LATE), 0)
+    columns[FLAGS] |= _declared(columns[0], outages)
+    stored = np.stack([getattr(old, name) for name in NAMES])
+    place = np.minimum(np.searchsorted(stored[0], columns[0]), max(len(old) - 1, 0))
+    known = stored[0][place] == columns[0] if len(old) else np.zeros(columns.shape[1], np.bool_)
+    before = stored[:, place[known]]
+    columns[FLAGS, known] |= before[FLAGS] & int(Flag.LATE)
+    changed = (columns[:REVISION, known] != before[:REVISION]).any(axis=0)
+    columns[REVISION, known] = before[REVISION] + (changed & (before[0] < closed_before_ms))
+    write = np.ones(columns.shape[1], np.bool_)
+    write[known] = changed
+    return columns[:, write]
+
+
+NAMES = ("start_ms", "energy_j", "unknown_j", "gap_ms", "below_j", "above_j", "flags", "revision", "topology")
+FLAGS = NAMES.index("flags")
+REVISION = NAMES.index("revision")
+
+
+def missing_slots(before: Slots, now: Slots, topology: int) -> Int64:
+    """Slots that were there and cannot be computed any more, as columns that say so."""
+    gone = before.select(~np.isin(before.start_ms, now.start_ms) & ((before.flags & int(Flag.MISSING)) == 0))
+    columns = np.zeros((len(NAMES), len(gone)), np.int64)
+    columns[0] = gone.start_ms
+    columns[NAMES.index("gap_ms")] = SLOT_MS
+    columns[NAMES.index("unknown_j")] = gone.energy_j + gone.unknown_j
+    columns[FLAGS] = int(Flag.MISSING)
+    columns[REVISION] = gone.revision + 1
+    columns[REVISION + 1] = topology
+    return columns
+
+
+def _declared(starts: Int64, outages: Sequence[tuple[int, int]]) -> Int64:
+    inside = np.zeros(len(starts), np.bool_)
+    for from_ms, to_ms in outages:
+        inside |= (starts < to_ms) & (starts + SLOT_MS > from_ms)
+    return np.where(inside, int(Flag.DECLARED_OUTAGE), 0)

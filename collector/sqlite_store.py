@@ -1,0 +1,245 @@
+"""The embedded series store: recent rows in tables, closed days sealed as blobs, late rows over them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from collector.blobs import DAY_MS, checksum, open_blob, pack_columns
+from collector.database import BUSY_SECONDS, connect_read_only, transaction
+from collector.store import Rows, Table, empty, has_value, overlay
+from pue.errors import Fatal, Retry
+from pue.series import SeriesKey
+from pue.slots import Int64
+
+BULK_ROWS = 16
+"""From this many rows of one closed day on, the day's blob is written at once."""
+OPEN_DAYS = 1
+"""Days before a series' newest day that stay in the table."""
+
+
+def _create(table: Table) -> Iterator[str]:
+    columns = ", ".join(f"{name} INTEGER" for name in table.fields)
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {table.measurement} "
+        f"(series INTEGER, time_ms INTEGER, {columns}, PRIMARY KEY (series, time_ms)) WITHOUT ROWID"
+    )
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {table.measurement}_day (series INTEGER, day INTEGER, crc INTEGER NOT NULL, "
+        "blob BLOB NOT NULL, PRIMARY KEY (series, day))"
+    )
+
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, site TEXT NOT NULL, meter TEXT NOT NULL, "
+    "quantity TEXT NOT NULL, UNIQUE (site, meter, quantity))",
+    *_create(Table.READING),
+    *_create(Table.SLOT),
+)
+
+
+class SqliteReader:
+    """Reads a series database; one connection per thread.
+
+    Parameters
+    ----------
+    db
+        The connection.
+    name
+        The file, for messages.
+    """
+
+    def __init__(self, db: sqlite3.Connection, name: str) -> None:
+        self._db = db
+        self._name = name
+        self._ids: dict[SeriesKey, int] = {}
+
+    def read(self, table: Table, key: SeriesKey, from_ms: int, to_ms: int) -> Int64:
+        """Rows with from_ms <= time < to_ms, ascending."""
+        number = self._id(key)
+        if number is None or from_ms >= to_ms:
+            return empty(table)
+        self._db.execute("BEGIN")
+        try:
+            sealed = self._sealed(table, number, from_ms, to_ms)
+            return overlay(sealed, self._open(table, number, from_ms, to_ms))
+        finally:
+            self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def _id(self, key: SeriesKey) -> int | None:
+        if key not in self._ids:
+            query = "SELECT id FROM series WHERE site = ? AND meter = ? AND quantity = ?"
+            row = self._db.execute(query, (key.site, key.meter, key.quantity)).fetchone()
+            if row is None:
+                return None
+            self._ids[key] = row[0]
+        return self._ids[key]
+
+    def _open(self, table: Table, number: int, from_ms: int, to_ms: int) -> Int64:
+        fields = ", ".join(f"ifnull({name}, 0)" for name in table.fields)
+        rows = self._db.execute(
+            f"SELECT time_ms, {fields} FROM {table.measurement} "  # noqa: S608 - names of our own tables
+            "WHERE series = ? AND time_ms >= ? AND time_ms < ? ORDER BY time_ms",
+            (number, from_ms, to_ms),
+        ).fetchall()
+        if not rows:
+            return empty(table)
+        return np.ascontiguousarray(np.array(rows, np.int64).T)
+
+    def _sealed(self, table: Table, number: int, from_ms: int, to_ms: int) -> Int64:
+        rows = self._db.execute(
+            f"SELECT day, crc, blob FROM {table.measurement}_day "  # noqa: S608 - names of our own tables
+            "WHERE series = ? AND day >= ? AND day <= ? ORDER BY day",
+            (number, from_ms // DAY_MS, (to_ms - 1) // DAY_MS),
+        )
+        parts = [open_blob(blob, crc, table.width, self._part(table, number, day)) for day, crc, blob in rows]
+        if not parts:
+            return empty(table)
+        whole = np.concatenate(parts, axis=1)
+        low, high = np.searchsorted(whole[0], (from_ms, to_ms))
+        return whole[:, low:high]
+
+    def _part(self, table: Table, number: int, day: int) -> str:
+        return f"{self._name}: {table.measurement} of series {number}, day {day}"
+
+
+class SqliteStore(SqliteReader):
+    """The writing end; used from one thread.
+
+    Parameters
+    ----------
+    path
+        The database file; made if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_open_for_writing(path), str(path))
+        self._newest: dict[tuple[Table, int], int] = {}
+
+    def write(self, rows: Sequence[Rows]) -> list[tuple[bytes, str]]:
+        """Make all rows durable in one transaction."""
+        try:
+            with transaction(self._db):
+                for item in rows:
+                    if item.columns.shape[1]:
+                        self._write_one(item)
+        except sqlite3.OperationalError as error:
+            self._forget()
+            raise Retry(f"{self._name}: {error}; make room on the disk or stop what locks the file") from error
+        except BaseException:
+            self._forget()
+            raise
+        return []
+
+    def wipe(self) -> None:
+        """Remove every row."""
+        with transaction(self._db):
+            for table in Table:
+                self._db.execute(f"DELETE FROM {table.measurement}")  # noqa: S608 - names of our own tables
+                self._db.execute(f"DELETE FROM {table.measurement}_day")  # noqa: S608 - names of our own tables
+            self._db.execute("DELETE FROM series")
+        self._forget()
+
+    def _forget(self) -> None:
+        self._newest.clear()
+        self._ids.clear()
+
+    def _write_one(self, item: Rows) -> None:
+        number = self._series(item.key)
+        days = item.columns[0] // DAY_MS
+        before = self._newest_day(item.table, number)
+        newest = max(before, int(days[-1]))
+        self._newest[item.table, number] = newest
+        bounds = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+        for low, high in pairwise(bounds):
+            part, day = item.columns[:, low:high], int(days[low])
+            if day < newest - OPEN_DAYS and high - low >= BULK_ROWS:
+                self._seal(item.table, number, day, part)
+            else:
+                self._upsert(item.table, number, part)
+        if newest > before:
+            self._seal_closed(item.table, number, newest - OPEN_DAYS)
+
+    def _series(self, key: SeriesKey) -> int:
+        number = self._id(key)
+        if number is None:
+            row = (key.site, key.meter, key.quantity)
+            found = self._db.execute("INSERT INTO series (site, meter, quantity) VALUES (?, ?, ?)", row).lastrowid
+            number = self._ids[key] = int(found or 0)
+        return number
+
+    def _newest_day(self, table: Table, number: int) -> int:
+        if (table, number) not in self._newest:
+            name = table.measurement
+            row = self._db.execute(
+                f"SELECT (SELECT max(time_ms) FROM {name} WHERE series = ?1), "  # noqa: S608 - our own tables
+                f"(SELECT max(day) FROM {name}_day WHERE series = ?1)",
+                (number,),
+            ).fetchone()
+            self._newest[table, number] = max(-1 if row[0] is None else row[0] // DAY_MS, row[1] or -1)
+        return self._newest[table, number]
+
+    def _upsert(self, table: Table, number: int, columns: Int64) -> None:
+        marks = ", ".join("?" * (table.width + 1))
+        rows: list[list[int | None]] = [[number, *row] for row in columns.T.tolist()]
+        if table is Table.READING:
+            for index in np.flatnonzero(~has_value(columns[3])):
+                rows[index][3] = None
+        self._db.executemany(f"INSERT OR REPLACE INTO {table.measurement} VALUES ({marks})", rows)  # noqa: S608 - ours
+
+    def _seal_closed(self, table: Table, number: int, before_day: int) -> None:
+        """Seal every day before `before_day` that still has rows in the table."""
+        name = table.measurement
+        days = self._db.execute(
+            f"SELECT DISTINCT time_ms / ? FROM {name} WHERE series = ? AND time_ms < ?",  # noqa: S608 - our own tables
+            (DAY_MS, number, before_day * DAY_MS),
+        ).fetchall()
+        for (day,) in days:
+            self._seal(table, number, day, empty(table))
+
+    def _seal(self, table: Table, number: int, day: int, columns: Int64) -> None:
+        """Write one day's blob from what is sealed already, its rows in the table, and new ones."""
+        low, high = day * DAY_MS, (day + 1) * DAY_MS
+        whole = overlay(self._sealed(table, number, low, high), self._open(table, number, low, high))
+        blob = pack_columns(overlay(whole, columns))
+        name = table.measurement
+        self._db.execute(
+            f"INSERT OR REPLACE INTO {name}_day VALUES (?, ?, ?, ?)",  # noqa: S608 - our own tables
+            (number, day, checksum(blob), blob),
+        )
+        self._db.execute(
+            f"DELETE FROM {name} WHERE series = ? AND time_ms >= ? AND time_ms < ?",  # noqa: S608 - our own tables
+            (number, low, high),
+        )
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        for statement in SCHEMA:
+            db.execute(statement)
+    except (sqlite3.Error, OSError) as error:
+        raise Fatal(f"{path}: cannot be opened ({error}); check the directory's owner and free space") from None
+    return db
+
+
+def open_reader(path: Path) -> SqliteReader:
+    """Open for reading while another process writes.
+
+    Raises
+    ------
+    Retry
+        While the file is not there.
+    """
+    return SqliteReader(connect_read_only(path), str(path))
