@@ -42,6 +42,7 @@ class Headline:
     reasons: tuple[str, ...]
     rule: str
     citation: str
+    quote: str
     binding: bool
 
 
@@ -209,7 +210,7 @@ def _headline(first: Finding, findings: Sequence[Finding], rules: Rules, zone: Z
     margin = None if first.limit is None or first.pue is None else _difference(first.limit, first.pue)
     return Headline(
         verdict=words.verdict(first.outcome, texts, first.limit is not None),
-        pue=numbers.ratio(first.pue),
+        pue=reader.ratio(first.pue),
         ruler=_ruler(first, findings, rules, reader),
         limit_name=words.limit_name(first, texts),
         limit=numbers.limit(first.comparator, first.limit),
@@ -220,6 +221,7 @@ def _headline(first: Finding, findings: Sequence[Finding], rules: Rules, zone: Z
         reasons=tuple(words.reasons(first.reasons, texts)),
         rule=texts.pick(rule.title, rule.title_en) if rule else first.rule,
         citation=rule.citation if rule else first.profile,
+        quote=rule.quote if rule and rule.quote not in (rule.title, rule.title_en) else "",
         binding=first.binding,
     )
 
@@ -242,7 +244,7 @@ def _facts(finding: Finding, zone: ZoneInfo, reader: Reader) -> tuple[Fact, ...]
     period = numbers.period(finding.from_ms, finding.to_ms, zone)
     return (
         Fact(texts("facility.period"), period, texts.code("window", finding.period or "")),
-        Fact(texts("facility.bounds"), words.bounds(finding), texts("facility.bounds_help")),
+        Fact(texts("facility.bounds"), words.bounds(finding, reader), texts("facility.bounds_help")),
         Fact(texts("facility.uncertainty"), _uncertainty(finding)),
         Fact(texts("facility.p_within"), numbers.percent(finding.p_within)),
         Fact(texts("facility.coverage"), numbers.percent(finding.coverage)),
@@ -279,7 +281,7 @@ def _other_rule(finding: Finding, rules: Rules, reader: Reader) -> OtherRule:
         citation=rule.citation if rule else finding.profile,
         verdict=words.verdict(finding.outcome, texts, finding.limit is not None),
         limit=numbers.limit(finding.comparator, finding.limit),
-        pue=numbers.ratio(finding.pue),
+        pue=reader.ratio(finding.pue),
         reasons=tuple(words.reasons(finding.reasons, texts)),
         since=numbers.day(finding.since),
         binding=finding.binding,
@@ -299,8 +301,8 @@ def _window(window: str, row: Pue, judged: bool, zone: ZoneInfo, reader: Reader)
     return WindowRow(
         name=reader.texts.code("window", window),
         period=numbers.period(row.from_ms, row.to_ms, zone),
-        pue=numbers.ratio(row.pue),
-        bounds=words.bounds(row),
+        pue=reader.ratio(row.pue),
+        bounds=words.bounds(row, reader),
         coverage=numbers.percent(row.coverage),
         bar=marks.drawn(marks.share_bar(float(row.coverage))),
         total=numbers.energy(row.total_j),
@@ -364,7 +366,7 @@ def _history(finding: Finding, rules: Rules, zone: ZoneInfo, reader: Reader) -> 
         recorded=numbers.local(finding.recorded_at, zone),
         rule=texts.pick(rule.title, rule.title_en) if rule else finding.rule,
         verdict=words.verdict(finding.outcome, texts, finding.limit is not None),
-        pue=numbers.ratio(finding.pue),
+        pue=reader.ratio(finding.pue),
         period=numbers.period(finding.from_ms, finding.to_ms, zone),
         seq=finding.seq,
     )

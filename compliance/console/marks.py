@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -72,8 +71,9 @@ def spread(points: Sequence[tuple[float, str]], limits: Sequence[float], descrip
     left, width, floor_y = 16, 408, 132
     highest = max([HIGHEST, *(value for value, _ in points)])
     top = min(ceil(highest * 5) / 5, 3.0)
-    size = _icon_size([_place(value, left, width, LOWEST, top) for value, _ in points])
-    stacks: Counter[int] = Counter()
+    points = sorted(points)
+    places = [_place(value, left, width, LOWEST, top) for value, _ in points]
+    size, levels = _stacked(places)
     parts = [f'<path class="base" d="M{left} {floor_y}H{left + width}"/>']
     for tenth in range(10, round(top * 10) + 1, 2):
         x = _place(tenth / 10, left, width, LOWEST, top)
@@ -83,24 +83,31 @@ def spread(points: Sequence[tuple[float, str]], limits: Sequence[float], descrip
         x = _place(limit, left, width, LOWEST, top)
         parts.append(f'<path class="limit" d="M{x:g} 18V{floor_y}"/>')
         parts.append(f'<text class="limit label" x="{x:g}" y="13" text-anchor="middle">{limit:g}</text>')
-    for value, code in sorted(points):
-        column = int(_place(value, left, width, LOWEST, top) // size)
-        x, y = column * size, floor_y - 2 - (stacks[column] + 1) * size
-        stacks[column] += 1
-        parts.append(
-            f'<use class="{code}" href="#i-{code}" x="{x:g}" y="{y:g}" width="{size - 1:g}" height="{size - 1:g}"/>'
-        )
+    for (_, code), place, row in zip(points, places, levels, strict=True):
+        x, y = place - size / 2, floor_y - 1 - (row + 1) * size
+        parts.append(f'<use class="{code}" href="#i-{code}" x="{x:g}" y="{y:g}" width="{size:g}" height="{size:g}"/>')
     label = escape(description)
     return f'<svg class="spread" viewBox="0 0 440 156" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def _icon_size(places: Sequence[float]) -> float:
-    """Largest size at which the highest stack fits. [user units]"""
-    for size in (22.0, 18.0, 15.0, 12.0, 10.0, 8.0, 6.0, 5.0, 4.0):
-        stacks = Counter(int(place // size) for place in places)
-        if max(stacks.values(), default=0) * size <= 108:
-            return size
-    return 3.0
+def _stacked(places: Sequence[float]) -> tuple[float, list[int]]:
+    """Largest size at which the highest stack fits, and each icon's row; none is moved sideways."""
+    for size in (20.0, 16.0, 13.0, 11.0, 9.0, 7.0, 5.0):
+        levels = _levels(places, size)
+        if (max(levels, default=0) + 1) * size <= 110:
+            return size, levels
+    return 4.0, _levels(places, 4.0)
+
+
+def _levels(places: Sequence[float], size: float) -> list[int]:
+    """Lowest free row for each place, ascending."""
+    ends: list[float] = []
+    levels = []
+    for place in places:
+        row = next((row for row, end in enumerate(ends) if end <= place), len(ends))
+        ends[row : row + 1] = [place + size + 1]
+        levels.append(row)
+    return levels
 
 
 def ruler(pue: float, lower: float | None, upper: float | None, marks: Sequence[RulerMark]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
@@ -17,17 +18,19 @@ PLACES = 3
 COMPARATORS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
 
 
-def ratio(text: str | None, direction: int = 0) -> str:
+def ratio(text: str | None, limits: Iterable[Fraction] = (), direction: int = 0) -> str:
     """A PUE to three decimals, more where three would move it onto or across a limit.
 
     Parameters
     ----------
     text
         Decimal text; None is shown as a dash. [-]
+    limits
+        What it must not cross. [-]
     direction
         -1 rounds down (a lower bound), 0 to the nearest, +1 up.
     """
-    return NONE if text is None else show_pue(Fraction(text), PLACES, direction=direction)
+    return NONE if text is None else show_pue(Fraction(text), PLACES, tuple(limits), direction)
 
 
 def limit(comparator: str | None, text: str | None) -> str:

@@ -224,7 +224,7 @@ def _tiles(
     rows: Sequence[ComplianceRow], region: RegionPue | None, regions: dict[str, Region], reader: Reader, window: str
 ) -> Markup:
     tiles = {code: _tile(code, regions[code], rows, region, reader) for code in places() if code in regions}
-    shown = numbers.ratio(region.pue.pue) if region else numbers.NONE
+    shown = reader.ratio(region.pue.pue) if region else numbers.NONE
     texts = reader.texts
     province = (texts("province.name") + " PUE", shown, window)
     return marks.drawn(tile_grid(tiles, texts("province.tiles"), province))
@@ -236,7 +236,7 @@ def _tile(code: str, region: Region, rows: Sequence[ComplianceRow], pue: RegionP
     ratio = _ratio_of_sums([row.facility.id for row in inside], pue)
     over = sum(_outcome(row) == "non_compliant" for row in inside)
     name = texts.pick(region.short, region.en)
-    shown = numbers.NONE if ratio is None else show_pue(ratio, numbers.PLACES)
+    shown = numbers.NONE if ratio is None else show_pue(ratio, numbers.PLACES, reader.limits)
     chosen = reader.parameters.get("region") == code
     return Tile(
         name=name,
@@ -293,7 +293,7 @@ def _row(row: ComplianceRow, regions: dict[str, Region], reader: Reader) -> Row:
         owner=texts.pick(facility.enterprise_name, facility.enterprise_name_en),
         prefecture=texts.pick(region.short, region.en) if region else facility.region,
         kind=words.facility_class(facility, texts),
-        pue=numbers.ratio(finding.pue if finding else None),
+        pue=reader.ratio(finding.pue if finding else None),
         ruler=_small_ruler(row),
         rolling=_rolling(row, reader),
         margin=words.margin(row.margin, texts),
@@ -328,14 +328,14 @@ def _spread(rows: Sequence[ComplianceRow], queries: Queries, reader: Reader) -> 
     if not points:
         return marks.drawn("")
     limits = sorted({float(rule.limit) for rule in queries.rules() if rule.limit})
-    low, high = (show_pue(Fraction(str(edge(points)[0])), numbers.PLACES) for edge in (min, max))
+    low, high = (reader.ratio(f"{edge(points)[0]:.6f}") for edge in (min, max))
     return marks.drawn(marks.spread(points, limits, reader.texts("province.spread_description", low=low, high=high)))
 
 
 def _rolling(row: ComplianceRow, reader: Reader) -> str:
     if row.rolling is None or row.rolling.pue is None:
         return ""
-    return reader.texts("province.rolling_note", pue=numbers.ratio(row.rolling.pue))
+    return reader.texts("province.rolling_note", pue=reader.ratio(row.rolling.pue))
 
 
 def _commands(status: Status, table: RegionCompliance, reader: Reader) -> tuple[tuple[str, str], ...]:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from compliance.console import numbers
 from compliance.console.language import Texts
 from compliance.queries import BadQuery, Status
 
@@ -25,6 +27,12 @@ class Reader:
     texts: Texts
     path: str
     parameters: Mapping[str, str]
+    limits: tuple[Fraction, ...] = ()
+    """Limits of all loaded rules: no ratio is shown on or across one it does not equal."""
+
+    def ratio(self, text: str | None, direction: int = 0) -> str:
+        """A PUE as this reader sees it."""
+        return numbers.ratio(text, self.limits, direction)
 
     def link(self, **changes: str | None) -> str:
         """The same page with some parameters changed; None removes one."""

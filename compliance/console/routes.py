@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from fractions import Fraction
 from importlib import resources
 from typing import Any
 
@@ -67,10 +68,11 @@ class Pages:
         )
         self.templates.globals["static"] = self.static.address
 
-    def reader(self, request: Request) -> Reader:
+    def reader(self, request: Request, queries: Queries) -> Reader:
         """Language and address of a request."""
+        limits = tuple({Fraction(rule.limit) for rule in queries.rules() if rule.limit})
         language = choose(request.query_params.get("lang"), request.headers.get("accept-language"))
-        return Reader(self.texts[language], request.url.path, dict(request.query_params))
+        return Reader(self.texts[language], request.url.path, dict(request.query_params), limits)
 
     def html(self, template: str, reader: Reader, status: int = 200, **values: Any) -> HTMLResponse:
         """A page."""
@@ -113,7 +115,8 @@ def router(queries_of: Callable[[Request], Queries]) -> APIRouter:
     pages, routes = Pages(), APIRouter(include_in_schema=False)
 
     def answer(request: Request, value: str, show: Show) -> HTMLResponse:
-        queries, reader = queries_of(request), pages.reader(request)
+        queries = queries_of(request)
+        reader = pages.reader(request, queries)
         try:
             return show(queries, reader)
         except NotFound as error:

@@ -18,7 +18,6 @@ from compliance.console.reader import Reader
 from compliance.console.svg import NARROW, WIDE, Float64, Judged, LimitLine, Trend, Words, trend_chart
 from compliance.console.ticks import DAY_MS, HOUR_MS
 from compliance.queries import BadQuery, Facility, Finding, Queries, Rule
-from pue.decimals import show_pue
 from pue.series import SLOT_MS
 from pue.slots import Int64
 
@@ -65,10 +64,10 @@ def trend_view(
         rolling_ms=slow.edge_ms,
         rolling=slow.pue,
         limits=limit_lines(queries.rules(), findings, texts),
-        judged=_judged(findings, texts),
+        judged=_judged(findings, reader),
         zone=zone,
     )
-    facts = _facts(trend, texts)
+    facts = _facts(trend, reader)
     drawn_words = Words(
         title=texts("trend.title", name=texts.pick(facility.name, facility.name_en)),
         description=texts("trend.description" if facts["high"] else "trend.description_empty", **facts),
@@ -115,20 +114,20 @@ def limit_lines(rules: Sequence[Rule], findings: Sequence[Finding], texts: Texts
     return tuple(lines[value] for value in sorted(lines))
 
 
-def _judged(findings: Sequence[Finding], texts: Texts) -> Judged | None:
+def _judged(findings: Sequence[Finding], reader: Reader) -> Judged | None:
     for finding in findings:
         if finding.headline and finding.pue and finding.from_ms is not None and finding.to_ms is not None:
-            label = texts("trend.judged", pue=numbers.ratio(finding.pue))
+            label = reader.texts("trend.judged", pue=reader.ratio(finding.pue))
             return Judged(finding.from_ms, finding.to_ms, float(finding.pue), label)
     return None
 
 
-def _facts(trend: Trend, texts: Texts) -> dict[str, str]:
+def _facts(trend: Trend, reader: Reader) -> dict[str, str]:
     """The chart in words; `high` is empty without any value."""
     facts = {
         "period": numbers.period(trend.from_ms, trend.to_ms, trend.zone),
-        "limits": texts("trend.separator").join(f"{line.note} {line.label}" for line in trend.limits),
-        "rolling": _last(trend.rolling),
+        "limits": reader.texts("trend.separator").join(f"{line.note} {line.label}" for line in trend.limits),
+        "rolling": _last(trend.rolling, reader),
         **dict.fromkeys(("low", "high", "high_at"), ""),
     }
     extremes = _extremes(trend.time_ms, trend.pue)
@@ -136,7 +135,7 @@ def _facts(trend: Trend, texts: Texts) -> dict[str, str]:
         return facts
     low, high, high_ms = extremes
     at = datetime.fromtimestamp((high_ms - trend.step_ms) / 1000, UTC).astimezone(trend.zone)
-    return facts | {"low": _shown(low), "high": _shown(high), "high_at": f"{at:%Y-%m-%d %H:%M}"}
+    return facts | {"low": _shown(low, reader), "high": _shown(high, reader), "high_at": f"{at:%Y-%m-%d %H:%M}"}
 
 
 def _extremes(time_ms: Int64, pue: Float64) -> tuple[float, float, int] | None:
@@ -146,13 +145,13 @@ def _extremes(time_ms: Int64, pue: Float64) -> tuple[float, float, int] | None:
     return float(np.nanmin(pue)), float(pue[highest]), int(time_ms[highest])
 
 
-def _last(values: Float64) -> str:
+def _last(values: Float64, reader: Reader) -> str:
     known = values[np.isfinite(values)]
-    return _shown(float(known[-1])) if len(known) else numbers.NONE
+    return _shown(float(known[-1]), reader) if len(known) else numbers.NONE
 
 
-def _shown(value: float) -> str:
-    return show_pue(Fraction(f"{value:.6f}"), numbers.PLACES)
+def _shown(value: float, reader: Reader) -> str:
+    return reader.ratio(f"{value:.6f}")
 
 
 def _ranges(reader: Reader, from_ms: int, to_ms: int, watermark_ms: int) -> tuple[RangeLink, ...]:

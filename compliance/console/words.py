@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from compliance.console import numbers
 from compliance.console.language import Texts
+from compliance.console.reader import Reader
 from compliance.queries import Alert, Facility, Finding, Pue, Rule
 from pue.quality import Flag
 from pue.reasons import reason_text
@@ -82,10 +83,10 @@ def alert_kind(alert: Alert, texts: Texts) -> str:
     return texts.code("alert", alert.kind)
 
 
-def bounds(row: Pue | Finding) -> str:
+def bounds(row: Pue | Finding, reader: Reader) -> str:
     """Hard bounds, rounded outwards; an open end is infinite."""
     if row.pue is None:
         return numbers.NONE
-    lower = "−∞" if row.pue_lower is None else numbers.ratio(row.pue_lower, -1)
-    upper = "+∞" if row.pue_upper is None else numbers.ratio(row.pue_upper, 1)
+    lower = "−∞" if row.pue_lower is None else reader.ratio(row.pue_lower, -1)
+    upper = "+∞" if row.pue_upper is None else reader.ratio(row.pue_upper, 1)
     return f"{lower} – {upper}"

@@ -151,6 +151,7 @@ class FakeQueries:
         more = tuple(
             dataclasses.replace(
                 SITES[index % 5], id=f"x{index:03}", name=f"第{index}号数据中心", name_en=f"Data Center No. {index}",
+                pue=SITES[index % 5].pue + 0.001 * (index * 37 % 90 - 45),
                 region=[region.gb2260 for region in regions() if region.level == "prefecture"][index % 16],
             )
             for index in range(self.extra)
