@@ -1,0 +1,182 @@
+"""The series store on InfluxDB 1.8 and 2.x: written through its client, read with InfluxQL."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.domain.write_precision import WritePrecision
+from influxdb_client.rest import ApiException
+
+from collector.settings import TOKEN_VARIABLE, SeriesSettings
+from collector.store import Rows, Table, empty, has_value
+from pue.errors import Retry
+from pue.series import SeriesKey
+from pue.slots import Int64
+
+log = logging.getLogger(__name__)
+
+BATCH_LINES = 5000
+PAGE_ROWS = 100_000
+LAST_MS = 9_223_372_036_854
+"""The latest time InfluxDB's nanoseconds can hold. [ms UTC]"""
+REFUSED = frozenset({400, 413, 422})
+"""Statuses that blame the content: the lines are tried in halves, and the bad ones put aside."""
+NOT_FOUND = 404
+NO_VALUE_COLUMN = Table.READING.fields.index("count") + 1
+QUALITY_COLUMN = Table.READING.fields.index("quality") + 1
+
+
+class InfluxStore:
+    """Reads and writes one bucket.
+
+    Parameters
+    ----------
+    settings
+        Address, organisation and bucket; the token comes from the environment.
+    """
+
+    def __init__(self, settings: SeriesSettings) -> None:
+        assert settings.url is not None
+        self._url = settings.url.rstrip("/")
+        self._org, self._bucket = settings.org, settings.bucket
+        self._headers = {"Authorization": f"Token {settings.token}"} if settings.token else {}
+        self._client = InfluxDBClient(
+            self._url,
+            settings.token or None,
+            org=self._org,
+            timeout=round(settings.timeout_seconds * 1000),
+            retries=False,
+        )
+        self._write_api = self._client.write_api(write_options=SYNCHRONOUS)
+        self._http = urllib3.PoolManager(timeout=settings.timeout_seconds, retries=False, maxsize=4)
+
+    def write(self, rows: Sequence[Rows]) -> list[tuple[bytes, str]]:
+        """Write everything; each request's answer means that InfluxDB has it on disk."""
+        refused: list[tuple[bytes, str]] = []
+        waiting: list[bytes] = []
+        for item in rows:
+            for line in lines(item):
+                waiting.append(line)
+                if len(waiting) == BATCH_LINES:
+                    refused += self._send(waiting)
+                    waiting = []
+        return refused + (self._send(waiting) if waiting else [])
+
+    def read(self, table: Table, key: SeriesKey, from_ms: int, to_ms: int) -> Int64:
+        """Rows with from_ms <= time < to_ms, page by page."""
+        parts = list(self._pages(table, key, max(from_ms, 0), min(to_ms, LAST_MS)))
+        return np.concatenate(parts, axis=1) if parts else empty(table)
+
+    def wipe(self) -> None:
+        """Remove both measurements."""
+        for table in Table:
+            try:
+                self._client.delete_api().delete(
+                    datetime.fromtimestamp(0, UTC), datetime(2200, 1, 1, tzinfo=UTC),
+                    f'_measurement="{table.measurement}"', self._bucket, self._org,
+                )  # fmt: skip
+            except ApiException as error:
+                if error.status != NOT_FOUND:
+                    raise self._away(error) from error
+                self._query(f'DROP MEASUREMENT "{table.measurement}"', "POST")
+            except urllib3.exceptions.HTTPError as error:
+                raise self._away(error) from error
+
+    def close(self) -> None:
+        """Close connections."""
+        self._client.close()
+        self._http.clear()
+
+    def _send(self, batch: list[bytes]) -> list[tuple[bytes, str]]:
+        """Write lines; those InfluxDB refuses for what they say are found by halving."""
+        try:
+            self._write_api.write(self._bucket, self._org, b"\n".join(batch), write_precision=WritePrecision.MS)
+        except ApiException as error:
+            if error.status not in REFUSED:
+                raise self._away(error) from error
+            if len(batch) == 1:
+                log.error("InfluxDB refuses %r: %s", batch[0], _reason(error))  # noqa: TRY400 - the answer says it all
+                return [(batch[0], _reason(error))]
+        except urllib3.exceptions.HTTPError as error:
+            raise self._away(error) from error
+        else:
+            return []
+        middle = len(batch) // 2
+        return self._send(batch[:middle]) + self._send(batch[middle:])
+
+    def _pages(self, table: Table, key: SeriesKey, from_ms: int, to_ms: int) -> Iterator[Int64]:
+        fields = ", ".join(f'"{name}"' for name in table.fields)
+        while from_ms < to_ms:
+            rows = self._query(
+                f'SELECT {fields} FROM "{table.measurement}" '  # noqa: S608 - names are checked against the contract
+                f"WHERE site = '{key.site}' AND meter = '{key.meter}' AND quantity = '{key.quantity}' "
+                f"AND time >= {from_ms}ms AND time < {to_ms}ms ORDER BY time LIMIT {PAGE_ROWS}"
+            )
+            if rows:
+                yield _columns(table, rows)
+            if len(rows) < PAGE_ROWS:
+                return
+            from_ms = rows[-1][0] + 1
+
+    def _query(self, query: str, method: str = "GET") -> list[list[Any]]:
+        fields = {"db": self._bucket, "epoch": "ms", "q": query}
+        try:
+            answer = self._http.request(
+                method, f"{self._url}/query", fields=fields, headers=self._headers,
+                **({"encode_multipart": False} if method == "POST" else {}),
+            )  # fmt: skip
+        except urllib3.exceptions.HTTPError as error:
+            raise self._away(error) from error
+        try:
+            (result,) = msgspec.json.decode(answer.data)["results"]
+        except (msgspec.DecodeError, KeyError, ValueError, TypeError):
+            raise self._away(f"{answer.status} {answer.data[:200]!r}") from None
+        if "error" in result:
+            raise self._away(result["error"])
+        return result["series"][0]["values"] if "series" in result else []
+
+    def _away(self, error: object) -> Retry:
+        words = f"{error.status} {_reason(error)}" if isinstance(error, ApiException) else str(error)
+        return Retry(
+            f"InfluxDB at {self._url}: {words}; check that it runs, bucket {self._bucket!r} and {TOKEN_VARIABLE}"
+        )
+
+
+def lines(rows: Rows) -> Iterator[bytes]:
+    """Line protocol, one line per row; a reading without a value has no count."""
+    key, table = rows.key, rows.table
+    start = f"{table.measurement},meter={key.meter},quantity={key.quantity},site={key.site} "
+    full = _pattern(start, table.fields)
+    bare = _pattern(start, [name for name in table.fields if name != "count"])
+    without = ~has_value(rows.columns[QUALITY_COLUMN]) if table is Table.READING else np.zeros(rows.columns.shape[1])
+    for row, lacks in zip(rows.columns.T.tolist(), without.tolist(), strict=True):
+        time_ms, *values = row
+        if lacks:
+            del values[NO_VALUE_COLUMN - 1]
+            yield (bare % (*values, time_ms)).encode()
+        else:
+            yield (full % (*values, time_ms)).encode()
+
+
+def _pattern(start: str, fields: Sequence[str]) -> str:
+    return start + ",".join(f"{name}=%di" for name in fields) + " %d"
+
+
+def _columns(table: Table, rows: list[list[Any]]) -> Int64:
+    columns = np.array([[value or 0 for value in column] for column in zip(*rows, strict=True)], np.int64)
+    if table is Table.READING:
+        columns[NO_VALUE_COLUMN] *= has_value(columns[QUALITY_COLUMN])
+    return columns
+
+
+def _reason(error: ApiException) -> str:
+    body = error.body if isinstance(error.body, str) else str(error.reason)
+    return body.strip()[:300]

@@ -1,0 +1,119 @@
+"""What others may know of series and originals: read-only, beside a collector that is writing."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from collector.database import FILE, connect_read_only
+from collector.incidents import Incident, IncidentKind
+from collector.index import read_incidents
+from collector.ledger import LedgerReader
+from collector.progress import read_series, watermark_ms
+from collector.settings import SeriesSettings
+from collector.store import Readings, SeriesReaderStore, Table, slots_of
+from collector.stores import open_store_reader
+from pue.series import SeriesKey
+from pue.slots import Slots
+from pue.wire import SignedLine
+
+__all__ = ["Incident", "IncidentKind", "Readings", "SeriesReader", "SeriesSettings", "open_reader"]
+
+
+class SeriesReader(Protocol):
+    """Everything compliance asks of a collector; usable from any thread.
+
+    Every method raises `Retry` while the collector's files are not there or a database does not answer.
+    """
+
+    def keys(self, site: str) -> list[SeriesKey]:
+        """Series of a site."""
+
+    def slots(self, key: SeriesKey, from_ms: int, to_ms: int) -> Slots:
+        """Slots that start in [from_ms, to_ms). [ms UTC]"""
+
+    def readings(self, key: SeriesKey, from_ms: int, to_ms: int) -> Readings:
+        """Readings with their reply in [from_ms, to_ms). [ms UTC]"""
+
+    def watermark_ms(self, site: str) -> int | None:
+        """Time before which every reading of the site is projected; None before the first one. [ms UTC]"""
+
+    def change_cursor(self, site: str) -> int:
+        """Grows whenever readings or slots of the site change."""
+
+    def positions(self) -> dict[str, int]:
+        """Per shard: all records of the ledger below this number are projected."""
+
+    def original(self, shard: str, record: int) -> SignedLine:
+        """The signed original with this number."""
+
+    def incidents(self, site: str) -> list[Incident]:
+        """What the collector noticed about a site, oldest first."""
+
+    def close(self) -> None:
+        """Let go of the calling thread's files."""
+
+
+def open_reader(series: SeriesSettings, state_dir: Path) -> SeriesReader:
+    """Read what the collector with this state directory writes; nothing is opened before it is asked for.
+
+    Parameters
+    ----------
+    series
+        The collector's `[series]` table.
+    state_dir
+        The collector's `state_dir`.
+    """
+    return _Reader(series, state_dir)
+
+
+class _Reader:
+    def __init__(self, series: SeriesSettings, state_dir: Path) -> None:
+        self._series = series
+        self._state_dir = state_dir
+        self._mine = threading.local()
+
+    def keys(self, site: str) -> list[SeriesKey]:
+        return [state.key for state in read_series(self._db(), site)]
+
+    def slots(self, key: SeriesKey, from_ms: int, to_ms: int) -> Slots:
+        return slots_of(self._store().read(Table.SLOT, key, from_ms, to_ms))
+
+    def readings(self, key: SeriesKey, from_ms: int, to_ms: int) -> Readings:
+        return Readings.of(self._store().read(Table.READING, key, from_ms, to_ms))
+
+    def watermark_ms(self, site: str) -> int | None:
+        return watermark_ms(read_series(self._db(), site))
+
+    def change_cursor(self, site: str) -> int:
+        row = self._db().execute("SELECT changes FROM site WHERE site = ?", (site,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def positions(self) -> dict[str, int]:
+        return dict(self._db().execute("SELECT shard, projected FROM shard ORDER BY shard").fetchall())
+
+    def original(self, shard: str, record: int) -> SignedLine:
+        return LedgerReader(self._state_dir / "ledger" / shard).read(record).signed
+
+    def incidents(self, site: str) -> list[Incident]:
+        return read_incidents(self._db(), site)
+
+    def close(self) -> None:
+        for name in ("db", "store"):
+            if hasattr(self._mine, name):
+                getattr(self._mine, name).close()
+                delattr(self._mine, name)
+
+    def _db(self) -> sqlite3.Connection:
+        if not hasattr(self._mine, "db"):
+            self._mine.db = connect_read_only(self._state_dir / FILE)
+        db: sqlite3.Connection = self._mine.db
+        return db
+
+    def _store(self) -> SeriesReaderStore:
+        if not hasattr(self._mine, "store"):
+            self._mine.store = open_store_reader(self._series)
+        store: SeriesReaderStore = self._mine.store
+        return store

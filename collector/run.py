@@ -1,0 +1,132 @@
+"""The running collector: messages in, acks out, projection behind."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+
+from collector.admit import Route
+from collector.app import Parts, ProjectionThread, opened
+from collector.intake import Arrival, Taken
+from collector.settings import Document
+from collector.subscribe import Message, Subscriber
+from pue.errors import Reject, Retry
+from pue.wire import Ack, encode_ack, parse_topic, topic
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+TOPOLOGY_SECONDS = 1.0
+DISK_PAUSE_SECONDS = 1.0
+STOP_SECONDS = 2.0
+
+
+def run_forever(settings: Document) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with opened(settings) as parts:
+        run(parts, stop)
+
+
+def run(parts: Parts, stop: threading.Event) -> None:
+    """Run until `stop` is set."""
+    if parts.settings.health:
+        parts.health.serve(parts.settings.health.port)
+    projection = ProjectionThread(parts, stop)
+    projection.start()
+    loop = Loop(parts)
+    log.info("collector %s owns shards %s", parts.settings.collector.id, ", ".join(parts.ledgers))
+    try:
+        while not stop.is_set():
+            loop.turn()
+    finally:
+        stop.set()
+        loop.close()
+        projection.join(STOP_SECONDS)
+
+
+class Loop:
+    """What the main thread does, turn by turn."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._looked_at = 0.0
+        self._subscriber = Subscriber(
+            parts.settings.mqtt,
+            f"pue-collector-{parts.settings.collector.id}",
+            [topic(shard, "+", leaf) for shard in parts.ledgers for leaf in ("data", "state")],
+            parts.health.broker_connected.set,
+        )
+
+    def turn(self) -> None:
+        """Look at the topology, take one group of messages."""
+        self._follow_topology()
+        if self._parts.topology.current is None:
+            time.sleep(POLL_SECONDS)
+            return
+        messages = self._subscriber.poll(POLL_SECONDS)
+        if messages:
+            self._work(messages)
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._subscriber.close()
+
+    def _work(self, messages: list[Message]) -> None:
+        data = [message for message in messages if not message.topic.endswith("/state")]
+        try:
+            taken = self._parts.intake.take([_arrival(message) for message in data], self._parts.enrolled())
+        except Retry as error:
+            log.error("%s; nothing of this group is acknowledged, trying again", error)  # noqa: TRY400 - no traceback
+            self._subscriber.drop("disk refuses")
+            time.sleep(DISK_PAUSE_SECONDS)
+            return
+        self._answer(taken)
+        for message in messages:
+            if message.topic.endswith("/state"):
+                self._greet(message)
+        self._subscriber.confirm(messages)
+
+    def _answer(self, taken: Taken) -> None:
+        """Count, then send the acks: the group is durable."""
+        self._parts.health.taken(taken)
+        for text in taken.messages:
+            log.warning("refused: %s", text)
+        for shard, ack in taken.acks:
+            self._send(shard, ack)
+
+    def _greet(self, message: Message) -> None:
+        """An agent is back: tell it what is kept."""
+        if b"offline" in message.payload or not message.payload:
+            return
+        try:
+            shard, agent, _ = parse_topic(message.topic)
+        except Reject:
+            return
+        for ack in self._parts.intake.greet(agent):
+            self._send(shard, ack)
+
+    def _send(self, shard: str, ack: Ack) -> None:
+        if self._subscriber.publish(topic(shard, ack.agent, "ack"), encode_ack(ack)):
+            self._parts.health.acked(1)
+
+    def _follow_topology(self) -> None:
+        if time.monotonic() < self._looked_at + TOPOLOGY_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        if self._parts.refresh_topology() and (enrolled := self._parts.topology.current):
+            log.info("topology version %d in force", enrolled.version)
+            self._answer(self._parts.intake.readmit(enrolled))
+
+
+def _arrival(message: Message) -> Arrival:
+    """A message with what its topic says; a strange topic names nobody and is refused by admission."""
+    try:
+        shard, agent, _ = parse_topic(message.topic)
+    except Reject:
+        shard, agent = "", ""
+    return Arrival(message.payload, Route(shard, agent))
