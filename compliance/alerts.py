@@ -87,7 +87,7 @@ Past = Mapping[str, Sequence[Step]]
 
 def days(measured: Measured, zone: str) -> list[Day]:
     """Every whole local day since the first data."""
-    ends = [start_ms for _, start_ms in local_midnights(measured.first_ms, measured.watermark_ms, zone)]
+    ends = [start_ms for _, start_ms in local_midnights(measured.first_ms, measured.settled_ms, zone)]
     return [_day(measured.curve, before, end, measured.first_ms) for before, end in pairwise(ends)]
 
 
@@ -194,7 +194,7 @@ def _silent(curve: FacilityCurve, start: int, end: int) -> Iterator[str]:
     for row, term in enumerate(curve.terms):
         if term.required:
             name = term.key.meter
-            active = int(curve.meter_active[row, end] - curve.meter_active[row, start])
+            active = int(curve.meter_slots[row, end] - curve.meter_slots[row, start])
             due[name] = due.get(name, 0) + active * SLOT_MS
             gap[name] = gap.get(name, 0) + int(curve.meter_gap_ms[row, end] - curve.meter_gap_ms[row, start])
     yield from (name for name, due_ms in due.items() if 0 < due_ms <= gap[name])

@@ -9,7 +9,7 @@ import numpy as np
 from compliance.measure import Measured
 from compliance.queries import Float64, MeterStatus, PueSeries
 from compliance.views import share
-from pue.facility import Term
+from pue.facility import FacilityCurve, Term, Weighted
 from pue.rolling import rolling_pue
 from pue.series import SLOT_MS
 from pue.slots import Int64
@@ -33,7 +33,7 @@ def series(measured: Measured | None, from_ms: int, to_ms: int, width: str) -> P
     gap_ms = curve.gap_ms[at] - curve.gap_ms[at - slots]
     coverage = 1 - gap_ms / (slots * SLOT_MS)
     pue = rolling_pue(curve.total_j, curve.it_j, slots)[at - slots]
-    lower, upper = _bounds(measured, at, slots)
+    lower, upper = _bounds(curve, at, slots)
     hidden = (coverage < MIN_DRAWN_COVERAGE) | ~np.isfinite(pue)
     return PueSeries(width, ends[at], *(np.where(hidden, np.nan, column) for column in (pue, lower, upper)), coverage)
 
@@ -55,36 +55,25 @@ def _rows_energy(measured: Measured, rows: list[int], from_ms: int, to_ms: int) 
     start, end = (int(np.searchsorted(curve.edges_ms, at_ms)) for at_ms in (from_ms, to_ms))
     energy_j = sum(int(curve.meter_j[row, end] - curve.meter_j[row, start]) for row in rows)
     gap_ms = sum(int(curve.meter_gap_ms[row, end] - curve.meter_gap_ms[row, start]) for row in rows)
-    slots = sum(int(curve.meter_active[row, end] - curve.meter_active[row, start]) for row in rows)
+    slots = sum(int(curve.meter_slots[row, end] - curve.meter_slots[row, start]) for row in rows)
     return energy_j, 1 - Fraction(gap_ms, slots * SLOT_MS) if slots else Fraction(0)
 
 
-def _bounds(measured: Measured, at: Int64, slots: int) -> tuple[Float64, Float64]:
+def _bounds(curve: FacilityCurve, at: Int64, slots: int) -> tuple[Float64, Float64]:
     """Lowest and highest PUE of each window that the unknown energy allows."""
-    curve = measured.curve
-    total = curve.total_j[at] - curve.total_j[at - slots]
-    it = curve.it_j[at] - curve.it_j[at - slots]
-    total_edges = _Edges(curve.total_below_j, curve.total_above_j, at, slots)
-    it_edges = _Edges(curve.it_below_j, curve.it_above_j, at, slots)
-    total_low = total + _spread(curve.total_extra_low_j, at, slots) - total_edges.down
-    total_high = total + _spread(curve.total_extra_high_j, at, slots) + total_edges.up
-    it_low = it + _spread(curve.it_extra_low_j, at, slots) - it_edges.down
-    it_high = it + _spread(curve.it_extra_high_j, at, slots) + it_edges.up
-    unbounded_total = _spread(curve.total_unbounded, at, slots) > 0
-    unbounded_it = _spread(curve.it_unbounded, at, slots) > 0
+    total_low, total_high = _energy_bounds(curve.total, at, slots)
+    it_low, it_high = _energy_bounds(curve.it, at, slots)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lower = np.where(unbounded_it, 0.0, total_low / np.where(it_high > 0, it_high, np.nan))
-        upper = np.where(unbounded_total, np.inf, total_high / np.where(it_low > 0, it_low, np.nan))
+        lower = total_low / np.where(it_high > 0, it_high, np.nan)
+        upper = total_high / np.where(it_low > 0, it_low, np.nan)
     return lower, upper
 
 
-class _Edges:
-    """How far a window's energy can lie under and over its estimate because of the readings around its edges."""
-
-    def __init__(self, below_j: Int64, above_j: Int64, at: Int64, slots: int) -> None:
-        self.down = below_j[at] + above_j[at - slots]
-        self.up = above_j[at] + below_j[at - slots]
-
-
-def _spread(cumulative: Int64, at: Int64, slots: int) -> Int64:
-    return cumulative[at] - cumulative[at - slots]
+def _energy_bounds(curve: Weighted, at: Int64, slots: int) -> tuple[Float64, Float64]:
+    start = at - slots
+    energy = curve.energy_j[at] - curve.energy_j[start]
+    low = energy + curve.low_j[at] - curve.low_j[start] - curve.below_j[at] - curve.above_j[start]
+    high = energy + curve.high_j[at] - curve.high_j[start] + curve.above_j[at] + curve.below_j[start]
+    lowest = np.where(curve.no_low[at] > curve.no_low[start], 0.0, np.maximum(low, 0))
+    highest = np.where(curve.no_high[at] > curve.no_high[start], np.inf, high)
+    return lowest, highest

@@ -6,7 +6,7 @@ imported at once and the same history received live give the same events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -90,12 +90,15 @@ class Evaluator:
             package_version=package_version(),
         )
 
-    def _facts_at(self, facility: Registered, at_ms: int) -> Facts:
-        held = self._registry.facility(facility.facts.id, facility.seq, at_ms)
-        return facility_facts(held or facility, at_ms)
+    def _facts_at(self, facility: Registered, metered_from_ms: int) -> Callable[[int], Facts]:
+        def facts_at(at_ms: int) -> Facts:
+            held = self._registry.facility(facility.facts.id, facility.seq, at_ms)
+            return facility_facts(held or facility, at_ms, metered_from_ms)
+
+        return lru_cache(None)(facts_at)
 
     def _findings(self, facility: Registered, measured: Measured, pins: Pins) -> Iterator[Draft]:
-        zone, facts_at = facility.facts.timezone, lru_cache(None)(lambda at_ms: self._facts_at(facility, at_ms))
+        zone, facts_at = facility.facts.timezone, self._facts_at(facility, measured.first_ms)
         written = written_findings(self._projection, facility.facts.id, pins.registry_seq)
         growing = {rule: list(rows) for rule, rows in written.items()}
         for one in unwritten(judge_history(self._rules, facts_at, measured, zone), written):
@@ -108,11 +111,13 @@ class Evaluator:
             yield Draft(FINDING, f"finding:{facility.facts.id}/{rule}", body)
 
     def _alerts(self, facility: Registered, measured: Measured, seq: int) -> Iterator[Draft]:
+        facts_at = self._facts_at(facility, measured.first_ms)
+
         def rule_at(at_ms: int) -> Rule | None:
-            return strictest(self._rules, self._facts_at(facility, at_ms))
+            return strictest(self._rules, facts_at(at_ms))
 
         past = written_alerts(self._projection, facility.facts.id, seq)
-        for step in steps(days(measured, facility.facts.timezone), lru_cache(None)(rule_at), past):
+        for step in steps(days(measured, facility.facts.timezone), rule_at, past):
             body = {"at_ms": step.at_ms, "value": step.value, "limit": step.limit, "rule": step.rule}
             kind = RAISED if step.raised else CLEARED
             yield Draft(kind, f"alert:{facility.facts.id}/{step.cause}", body)

@@ -79,8 +79,8 @@ def since_ms(rows: Sequence[Written], new: Judged) -> int:
 
 def _moments(rule: Rule, measured: Measured, zone: str) -> Iterator[int]:
     if rule.kind in PUE_KINDS and rule.period is not None:
-        return closes(rule.period, measured.first_ms, measured.watermark_ms, zone)
-    return (at_ms for _, at_ms in local_midnights(measured.first_ms, measured.watermark_ms, zone))
+        return closes(rule.period, measured.first_ms, measured.settled_ms, zone)
+    return (at_ms for _, at_ms in local_midnights(measured.first_ms, measured.settled_ms, zone))
 
 
 def _window(

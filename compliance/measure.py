@@ -11,7 +11,7 @@ from compliance.registry import Registered
 from compliance.registry_file import local_midnight_ms
 from compliance.terms import facility_keys, facility_terms, local_day
 from pue.facility import FacilityCurve, facility_curve
-from pue.series import SeriesKey, slot_of
+from pue.series import SLOT_MS, SeriesKey, slot_of
 from pue.slots import Slots
 
 
@@ -27,6 +27,11 @@ class Measured:
     first_ms: int
     watermark_ms: int
     cursor: int
+
+    @property
+    def settled_ms(self) -> int:
+        """Up to here the curve and its bounds stay as they are: the slot behind this edge is closed too. [ms UTC]"""
+        return self.watermark_ms - SLOT_MS
 
 
 class Measure:
@@ -64,7 +69,8 @@ class Measure:
 
 
 def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int, cursor: int) -> Measured | None:
-    slots: dict[SeriesKey, Slots] = {key: reader.slots(key, 0, watermark_ms) for key in facility_keys(facility)}
+    beyond_ms = watermark_ms + SLOT_MS  # the open slot's row carries the bounds of the last edge
+    slots: dict[SeriesKey, Slots] = {key: reader.slots(key, 0, beyond_ms) for key in facility_keys(facility)}
     starts = [int(one.start_ms[0]) for one in slots.values() if len(one)]
     if not starts or min(starts) >= watermark_ms:
         return None

@@ -27,10 +27,11 @@ def facility_keys(facility: Registered) -> tuple[SeriesKey, ...]:
     return tuple(SeriesKey(facility.facts.site, meter.id, meter.quantity) for meter in facility.meters)
 
 
-def facility_facts(facility: Registered, at_ms: int) -> Facts:
-    """What rules ask about a facility, for the local day a time falls in."""
+def facility_facts(facility: Registered, at_ms: int, metered_from_ms: int = 0) -> Facts:
+    """What rules ask about a facility, for the local day a time falls in; it counts as running once it is metered."""
     facts = facility.facts
     started = facts.commissioned_on
+    started_ms = local_midnight_ms(started, facts.timezone) if started else 0
     return Facts(
         facility=facts.id,
         on=local_day(at_ms, facts.timezone),
@@ -41,7 +42,7 @@ def facility_facts(facility: Registered, at_ms: int) -> Facts:
         it_power_kw=facts.it_power_kw,
         approved_on=facts.approved_on,
         commissioned_on=started,
-        operating_from_ms=local_midnight_ms(started, facts.timezone) if started else None,
+        operating_from_ms=max(started_ms, metered_from_ms) or None,
         hub_cluster=facts.hub_cluster,
         green_grade=facts.green_grade,
         green_grade_certificate=facts.green_grade_certificate,
