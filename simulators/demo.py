@@ -108,7 +108,9 @@ def execute(options: Options) -> int:
 
 
 def _run(chain: Chain, panel: Panel, options: Options) -> int:
-    panel.say(f"演示数据 / DEMO in {options.folder}, history until {chain.sites[0].until_ms}")
+    from simulators.scenario import iso
+
+    panel.say(f"演示数据 / DEMO in {options.folder}, history until {iso(chain.sites[0].until_ms)}")
     chain.prepare()
     chain.import_history()
     chain.start()
@@ -152,7 +154,8 @@ def _finish(chain: Chain, panel: Panel, options: Options) -> int:
     sent, stored = counts.history + counts.appended, counts.imported + counts.stored
     panel.say(f"readings sent {sent:,} {'=' if sent == stored else '≠'} readings stored {stored:,}")
     if options.json_file:
-        content = comparable(findings, alerts) | {"figures": _figures(chain)}
+        memory = {name: round(size / (1 << 20)) for name, size in chain.crew.peak_rss.items()}
+        content = comparable(findings, alerts) | {"figures": _figures(chain), "resident_mib": memory}
         options.json_file.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return 0 if all(row.ok for row in rows) else 1
 

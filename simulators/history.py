@@ -83,7 +83,7 @@ class Chain:
 def batches(site: Site, signer: Signer) -> Iterator[wire.SignedLine]:
     """Yield the whole history of one facility: configuration, days, hand-over."""
     chain = Chain(site, signer)
-    config = chain.seal(wire.ConfigBatch, config_of(site), site.plant.start_ms, None)
+    config = _seal_config(site, chain)
     yield config
     times_ms = cycle_times(site)
     columns = _columns(site, times_ms)
@@ -99,6 +99,11 @@ def write_history(site: Site, signer: Signer, path: Path) -> int:
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.writelines(wire.write_lines(batches(site, signer)))
     return len(cycle_times(site)) * len(site.meters)
+
+
+def config_hash(site: Site, signer: Signer) -> str:
+    """SHA-256 of the configuration the history names, for the registry to approve."""
+    return _seal_config(site, Chain(site, signer)).sha256
 
 
 def config_of(site: Site) -> wire.Config:
@@ -128,6 +133,10 @@ def cycle_times(site: Site) -> Int64:
         off = (times_ms >= site.until_ms + begin) & (times_ms < site.until_ms + end)
         times_ms = times_ms[~off]
     return np.unique(times_ms)
+
+
+def _seal_config(site: Site, chain: Chain) -> wire.SignedLine:
+    return chain.seal(wire.ConfigBatch, config_of(site), site.plant.start_ms, None)
 
 
 def _wire_meter(meter: VirtualMeter) -> wire.Meter:

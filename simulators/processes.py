@@ -95,6 +95,8 @@ class Crew:
         self._folder = folder
         self.children: list[Child] = []
         self.peak_rss_bytes = 0
+        self.peak_rss: dict[str, int] = {}
+        """Resident memory of each process at the peak of all together. [B]"""
 
     def start(self, name: str, *arguments: str) -> Child:
         """Start a process whose output goes to `logs/NAME.log`."""
@@ -131,9 +133,11 @@ class Crew:
 
     def measure(self) -> int:
         """Resident memory of the demo and all it started, now; the highest is kept. [B]"""
-        pids = [os.getpid(), *(child.process.pid for child in self.children if child.is_running)]
-        total = sum(_rss_bytes(pid) for pid in pids)
-        self.peak_rss_bytes = max(self.peak_rss_bytes, total)
+        pids = {child.name: child.process.pid for child in list(self.children) if child.is_running}
+        sizes = {name: _rss_bytes(pid) for name, pid in ({"demo": os.getpid()} | pids).items()}
+        total = sum(sizes.values())
+        if total > self.peak_rss_bytes:
+            self.peak_rss_bytes, self.peak_rss = total, sizes
         return total
 
     def stop_all(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from simulators.facilities import FacilitySpec
 from simulators.layouts import Display
@@ -24,11 +25,19 @@ def toml_lines(table: Table) -> list[str]:
     return [f"{key} = {_toml(value)}" for key, value in table.items()]
 
 
-def registry_text(sites: Iterable[Site], public_keys: Mapping[str, str]) -> str:
-    """Return the whole file; `public_keys` by facility."""
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What the registry has to know of an agent: its key and the configurations approved for it."""
+
+    public_key: str
+    configs: tuple[str, ...]
+
+
+def registry_text(sites: Iterable[Site], enrolments: Mapping[str, Enrolment]) -> str:
+    """Return the whole file; `enrolments` by facility."""
     lines = ["# Invented enterprises and facilities for a demonstration.", ""]
     for site in sites:
-        lines += _enterprise(site.spec) + _facility(site, public_keys[site.spec.id])
+        lines += _enterprise(site.spec) + _facility(site, enrolments[site.spec.id])
     return "\n".join(lines)
 
 
@@ -37,7 +46,7 @@ def _enterprise(spec: FacilitySpec) -> list[str]:
     return ["[[enterprise]]", *toml_lines(table), ""]
 
 
-def _facility(site: Site, public_key: str) -> list[str]:
+def _facility(site: Site, enrolment: Enrolment) -> list[str]:
     spec = site.spec
     table: dict[str, Value] = {
         "id": spec.id,
@@ -55,7 +64,12 @@ def _facility(site: Site, public_key: str) -> list[str]:
         "hub_cluster": "",
         **_green_grade(spec),
     }
-    agent = {"id": spec.agent_id, "shard": SHARD, "public_key": public_key}
+    agent: dict[str, Value] = {
+        "id": spec.agent_id,
+        "shard": SHARD,
+        "public_key": enrolment.public_key,
+        "configs": Literal(json.dumps(enrolment.configs)),
+    }
     lines = ["[[facility]]", *toml_lines(table), ""]
     for meter in site.meters:
         lines += _meter(meter, spec.commissioned_on)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pue.errors import Fatal
+from simulators.history import config_hash
 from simulators.keys import write_key
 from simulators.layouts import ModbusPlace
 from simulators.meters import VirtualMeter
-from simulators.registry import SHARD, Table, Value, registry_text, toml_lines
+from simulators.registry import SHARD, Enrolment, Table, Value, registry_text, toml_lines
 from simulators.scenario import Site, write_simulation
 
 MARK = ".pue-demo"
@@ -101,7 +102,7 @@ def check_port(port: int) -> None:
 def write_files(folder: Path, sites: tuple[Site, ...], ports: Ports, store: Store, seed: int) -> None:
     """Write keys, registry, simulation and the settings of every process."""
     issuer = write_key(folder / "keys/compliance.key").verifier.to_text()
-    agents = {site.spec.id: write_key(folder / f"keys/{site.spec.agent_id}.key").verifier.to_text() for site in sites}
+    agents = {site.spec.id: _enrol(site, folder / f"keys/{site.spec.agent_id}.key") for site in sites}
     write_simulation(folder, seed, sites[0].until_ms, ports.meters)
     texts = {
         "registry.toml": registry_text(sites, agents),
@@ -110,6 +111,11 @@ def write_files(folder: Path, sites: tuple[Site, ...], ports: Ports, store: Stor
     } | {f"agents/{site.spec.id}.toml": _agent(site, ports) for site in sites}
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _enrol(site: Site, key_file: Path) -> Enrolment:
+    signer = write_key(key_file)
+    return Enrolment(signer.verifier.to_text(), (config_hash(site, signer),))
 
 
 def _collector(ports: Ports, store: Store, issuer: str) -> str:

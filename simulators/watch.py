@@ -9,12 +9,14 @@ import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 TIMEOUT_S = 5.0
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)")
 
+Row = dict[str, Any]
 Metrics = dict[str, float]
-"""Sum over labels, by metric name."""
+"""Value by metric name with its labels, and the sum over labels by the bare name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,14 @@ def metrics(port: int) -> Metrics:
 
 
 def parse_metrics(text: str) -> Metrics:
-    """Sum the samples of Prometheus's text format over their labels."""
+    """Read Prometheus's text format."""
     found: Metrics = {}
     for line in text.splitlines():
         if sample := _SAMPLE.match(line):
-            found[sample[1]] = found.get(sample[1], 0.0) + float(sample[3])
+            name, labels, value = sample[1], sample[2], float(sample[3])
+            found[name] = found.get(name, 0.0) + value
+            if labels:
+                found[f"{name}{{{labels}}}"] = value
     return found
 
 
@@ -69,24 +74,25 @@ class Api:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
 
-    def items(self, path: str) -> list[dict[str, Any]]:
+    def items(self, path: str) -> list[Row]:
         """All items of a list, page after page; empty while the API does not answer."""
-        found: list[dict[str, Any]] = []
-        url: str | None = f"{self.url}{path}"
-        while url:
-            page = self._json(url)
+        found: list[Row] = []
+        after: str | None = ""
+        while after is not None:
+            page = self._json(f"{path}?after={quote(after)}" if after else path)
+            if isinstance(page, list):
+                return page
             if not isinstance(page, dict):
                 return found
             found += page.get("items", [])
-            following = page.get("next")
-            url = f"{self.url}{following}" if following else None
+            after = page.get("next")
         return found
 
-    def findings(self, facilities: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    def findings(self, facilities: Iterable[str]) -> dict[str, list[Row]]:
         """Findings in force, by facility."""
         return {facility: self.items(f"/v1/facilities/{facility}/findings") for facility in facilities}
 
-    def alerts(self) -> list[dict[str, Any]]:
+    def alerts(self) -> list[Row]:
         """All alerts, active ones first."""
         return self.items("/v1/alerts")
 
@@ -98,9 +104,9 @@ class Api:
             return False
         return True
 
-    def _json(self, url: str) -> Any:
+    def _json(self, path: str) -> Any:
         try:
-            return json.loads(_get(url))
+            return json.loads(_get(self.url + path))
         except (OSError, ValueError):
             return None
 

@@ -1,0 +1,106 @@
+"""The whole product in front of the simulated plant: the demo's own check, on both stores, and what Ctrl-C leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+PUE_DEMO = str(Path(sys.executable).parent / "pue-demo")
+DEMO_S = 240
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def run_demo(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """One checked run; its output and what it wrote."""
+    folder.mkdir()
+    report = folder / "report.json"
+    command = [PUE_DEMO, "--dir", str(folder / "state"), "--port", str(free_port()), "--check", "--json", str(report)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=DEMO_S, check=False)
+    return done, json.loads(report.read_text("utf-8")) if report.exists() else {}
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of processes that run in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and Path(os.readlink(entry / "cwd")) == folder:
+                found.append((entry / "cmdline").read_text("utf-8").replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def until() -> str:
+    """One end of history for every run of this module."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory, until: str) -> dict[str, Any]:
+    """What a 30-second run on the embedded store found."""
+    folder = tmp_path_factory.mktemp("demo") / "sqlite"
+    done, report = run_demo(folder, "--for", "30s", "--until", until)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " = readings stored" in done.stdout
+    assert processes_in(folder / "state") == []
+    return report
+
+
+def test_every_expected_finding_and_alert_appears_and_nothing_is_missing(on_sqlite: dict[str, Any]) -> None:
+    outcomes = {(row["facility"], row["rule"]): row["outcome"] for row in on_sqlite["findings"]}
+    assert outcomes["km01", "new_build_pue_max"] == "compliant"
+    assert outcomes["qj01", "retrofit_pue_over"] == "non_compliant"
+    assert outcomes["dl01", "new_build_pue_max"] == "not_applicable"
+    assert outcomes["hh01", "retrofit_pue_over"] == "insufficient_data"
+    active = {(row["facility"], row["kind"]) for row in on_sqlite["alerts"] if row["cleared_ms"] is None}
+    assert active == {("yx01", "pue_over_limit"), ("qj01", "pue_over_limit"), ("hh01", "meter_silent")}
+
+
+def test_findings_are_identical_on_influxdb(
+    on_sqlite: dict[str, Any], until: str, influx_url: str, tmp_path: Path
+) -> None:
+    arguments = ("--for", "10s", "--until", until, "--store", "influxdb", "--influx-url", influx_url)
+    done, report = run_demo(tmp_path / "influxdb", *arguments, "--broker", "iotcore")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report["findings"] == on_sqlite["findings"]
+    assert report["alerts"] == on_sqlite["alerts"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_no_process_and_no_port_behind(number: signal.Signals, tmp_path: Path) -> None:
+    port, state = free_port(), tmp_path / "state"
+    command = [PUE_DEMO, "--dir", str(state), "--port", str(port), "--broker", "iotcore"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        is_up: Callable[[], bool] = lambda: demo.poll() is not None or (state / "logs/meters.log").exists()  # noqa: E731
+        deadline_s = time.monotonic() + DEMO_S
+        while not is_up() and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        assert len(processes_in(state)) >= 2
+        demo.send_signal(number)
+        output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, output
+    assert processes_in(state) == []
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
