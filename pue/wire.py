@@ -445,8 +445,9 @@ def _check_readings(batch: DataBatch) -> None:
             )
     if batch.config is None:
         raise Reject(RejectReason.MALFORMED, f"batch {batch.seq} has readings and names no config batch")
+    no_value = int(NO_VALUE)  # a plain int: IntFlag's & costs more than the rest of the row
     for row, (count, quality) in enumerate(zip(body.count, body.quality, strict=True)):
-        if (count is None) != bool(quality & NO_VALUE):
+        if (count is None) != bool(quality & no_value):
             raise Reject(
                 RejectReason.MALFORMED,
                 f"batch {batch.seq} row {row}: count {count} does not go with quality {quality}",
