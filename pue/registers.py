@@ -21,10 +21,11 @@ CONTEXT_SAMPLES = 8
 range of slots so that recomputing only these gives what the whole series gives."""
 
 KNOWN, ROLLOVER, BAD, AMBIGUOUS, CUT = range(5)
-"""What two readings say together: energy known; known across one wrap; neither a rise nor a wrap that the meter can have
-made; several numbers of wraps possible; different registers without a declared replacement."""
+"""What two readings say together: energy known; known across one wrap; neither a rise nor a wrap that the meter can
+have made; several numbers of wraps possible; different registers without a declared replacement."""
 
-_FLOAT32_BITS = 23
+FLOAT32_BITS = 23
+"""A float32 register's resolution is 2**-23 of its reading, or less."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -167,6 +168,7 @@ def power_slots(
     ----------
     METHOD.md, "Power only".
     """
+    versions = merged(versions)
     points = _points(samples, versions, gauge=True)
     max_gap_ms = min(max_gap_ms, SLOT_MS)
     return slots_of_curve(_power_curve(points, versions, max_gap_ms), max_gap_ms, topology)
@@ -259,20 +261,24 @@ def _version_at(time_ms: Int64, versions: Sequence[RegisterVersion]) -> Int64:
     """Index of the version valid at a time, -1 where there is none."""
     starts = np.array([row.from_ms for row in versions], np.int64)
     ends = np.array([MAX_ENERGY_J if row.to_ms is None else row.to_ms for row in versions], np.int64)
-    index = np.asarray(np.searchsorted(starts, time_ms, side="right") - 1, np.int64)
+    index: Int64 = np.searchsorted(starts, time_ms, side="right") - 1
     return np.where((index >= 0) & (time_ms < ends[index]), index, -1)
+
+
+def usable_counts(version: RegisterVersion, *, gauge: bool) -> tuple[int, int]:
+    """Lowest and highest count that is no fault in itself."""
+    safe = int((MAX_ENERGY_J - 1) / version.step_j)
+    if gauge:
+        most = min(int(version.max_power_w / version.step_j) + 1, safe)
+        return -most, most
+    return 0, safe if version.modulus is None else min(version.modulus - 1, safe)
 
 
 def _problems(count: Int64, version: RegisterVersion, *, gauge: bool) -> Int64:
     """Marks of counts that cannot be used; 0 for the others."""
-    safe = int((MAX_ENERGY_J - 1) / version.step_j)
-    problem = np.where((count > safe) | (count < -safe), int(Flag.RANGE), 0)
-    if gauge:
-        top = int(version.max_power_w / version.step_j) + 1
-        return np.where((problem == 0) & (np.abs(count) > top), int(Flag.SPIKE), problem)
-    if version.modulus is not None:
-        problem = np.where(count >= version.modulus, int(Flag.RANGE), problem)
-    return np.where(count < 0, int(Flag.NEGATIVE), problem)
+    lowest, highest = usable_counts(version, gauge=gauge)
+    over, under = (Flag.SPIKE, Flag.SPIKE) if gauge else (Flag.RANGE, Flag.NEGATIVE)
+    return np.where(count > highest, int(over), np.where(count < lowest, int(under), 0))
 
 
 def rounded(value: Fraction) -> int:
@@ -290,8 +296,8 @@ def scaled(count: Int64, step: Fraction) -> Int64:
 
 
 def _quality_marks(quality: Int64) -> Int64:
-    skew = np.where(quality & int(Quality.CLOCK_UNSYNCED), int(Flag.SKEW), 0)
-    return skew | np.where(quality & int(Quality.OUT_OF_BAND), int(Flag.MANUAL), 0)
+    unsynced, by_hand = (quality & int(mark) != 0 for mark in (Quality.CLOCK_UNSYNCED, Quality.OUT_OF_BAND))
+    return np.asarray(np.where(unsynced, int(Flag.SKEW), 0) | np.where(by_hand, int(Flag.MANUAL), 0), np.int64)
 
 
 # Replacements
@@ -363,8 +369,12 @@ def _relate_one(points: _Points, left: Int64, right: Int64, version: RegisterVer
 
 
 def _most_counts(time_ms: Int64, reading: Int64, version: RegisterVersion) -> npt.NDArray[np.float64]:
-    rate = float(Fraction(version.max_power_w, 1000) / version.step_j)
-    return time_ms * rate + (1 + (reading >> _FLOAT32_BITS))
+    return time_ms * counts_per_ms(version) + (1 + (reading >> FLOAT32_BITS))
+
+
+def counts_per_ms(version: RegisterVersion) -> float:
+    """Fastest that the register can run. [counts/ms]"""
+    return float(Fraction(version.max_power_w, 1000) / version.step_j)
 
 
 def _without_spikes(points: _Points, versions: Sequence[RegisterVersion]) -> _Points:

@@ -211,9 +211,7 @@ def cut(
     unknown = [(start, first.t1, versions[first.version].max_power_w)]
     unknown += [(i.a.t0, i.b.t1, i.limit) for i in intervals if i.unknown]
     unknown += [(last.t0, end, versions[last.version].max_power_w)]
-    unknown = [
-        (max(a, unknown[n - 1][1]) if n else a, b, limit) for n, (a, b, limit) in enumerate(unknown)
-    ]
+    unknown = [(max(a, unknown[n - 1][1]) if n else a, b, limit) for n, (a, b, limit) in enumerate(unknown)]
     for edge, slot in slots.items():
 
         def inside(a: int, b: int, edge: int = edge) -> int:

@@ -1,0 +1,379 @@
+"""Slots kept up to date while readings arrive, equal to the batch bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from fractions import Fraction
+from itertools import groupby, islice, pairwise
+
+import numpy as np
+
+from pue.days import DAY_MS, Day, Days, Reading, rank
+from pue.quality import NO_VALUE
+from pue.registers import (
+    CONTEXT_SAMPLES,
+    FLOAT32_BITS,
+    RegisterVersion,
+    counts_per_ms,
+    merged,
+    power_slots,
+    register_slots,
+    usable_counts,
+)
+from pue.series import MAX_ENERGY_J, SLOT_MS, slot_of
+from pue.slots import Int64, Slots
+
+Range = tuple[int, int]
+"""Half-open time on slot edges; empty if both are equal. [ms UTC]"""
+
+NOTHING: Range = (0, 0)
+
+_FOREVER_MS = MAX_ENERGY_J
+_COLUMNS = len(fields(Slots))
+_SPARE = 96
+_ANY_RATE = 1e200
+"""A finite limit that no gauge reading exceeds. [counts/ms]"""
+
+
+class MeterStream:
+    """One meter's readings and slots; slots are computed when asked for, and only those that readings have touched.
+
+    Parameters
+    ----------
+    versions
+        As for `register_slots`.
+    gauge
+        Whether the readings are of power.
+    max_gap_ms, topology
+        As for `register_slots`.
+    """
+
+    _last_ms: int
+    _last_t0_ms: int
+    _last_count: int
+    _until_ms: int
+    _highest: int
+    _rate: float
+    _least: float
+    _modulus: float
+
+    def __init__(
+        self, versions: Sequence[RegisterVersion], *, gauge: bool = False, max_gap_ms: int = SLOT_MS, topology: int = 0
+    ) -> None:
+        self._gauge, self._max_gap_ms, self._topology = gauge, max_gap_ms, topology
+        self._versions = merged(versions)
+        self._days = Days()
+        self._day = Day()
+        self._grid = _Grid()
+        self._touched: list[Range] = []
+        self._tail_ms = _FOREVER_MS
+        self._calm = 0
+        self._expect()
+
+    def add(self, t0_ms: int, t1_ms: int, count: int, quality: int = 0, order: int = 0) -> Range:
+        """Take one reading.
+
+        A reading that follows the last one as expected is only appended; any other is put in its place.
+
+        Returns
+        -------
+        Range
+            Slots that may have changed.
+        """
+        last_ms = self._last_ms
+        rise = count - self._last_count
+        limit = (t1_ms - self._last_t0_ms) * self._rate + (1 + (count >> FLOAT32_BITS))
+        if (
+            last_ms < t1_ms < self._until_ms
+            and quality == 0
+            and self._least <= rise <= limit < rise + self._modulus
+            and 0 <= count <= self._highest
+        ):
+            day = self._day
+            day.t0.append(t0_ms)
+            day.t1.append(t1_ms)
+            day.count.append(count)
+            day.quality.append(0)
+            day.order.append(order)
+            self._last_ms, self._last_t0_ms, self._last_count = t1_ms, t0_ms if t0_ms < t1_ms else t1_ms, count
+            start = last_ms - last_ms % SLOT_MS
+            if start < self._tail_ms:
+                self._tail_ms = start
+            return start, t1_ms - t1_ms % SLOT_MS + SLOT_MS
+        return self._put((t0_ms, t1_ms, count, quality, order))
+
+    def extend(self, columns: tuple[Int64, ...]) -> None:
+        """Append readings each of which `add` would only append; columns as in `Samples`."""
+        self._tail_ms = min(self._tail_ms, slot_of(self._last_ms))
+        self._days.extend(columns)
+        t0_ms, self._last_ms, self._last_count = (int(column[-1]) for column in columns[:3])
+        self._last_t0_ms = min(t0_ms, self._last_ms)
+
+    def expectation(self) -> tuple[tuple[int, int, int, int], tuple[float, float, float], int]:
+        """What `add` compares a reading with."""
+        whole = self._last_ms, self._last_t0_ms, self._last_count, self._until_ms
+        return whole, (self._rate, self._least, self._modulus), self._highest
+
+    def declare(self, versions: Sequence[RegisterVersion]) -> Range:
+        """Take versions learned later: a replacement, a modulus, a ratio.
+
+        Returns
+        -------
+        Range
+            Slots that may have changed.
+        """
+        changes = list(_changes(self._versions, merged(versions)))
+        self._versions = merged(versions)
+        self._expect()
+        oldest_ms = next((reading[1] for reading in self._days.since(-_FOREVER_MS)), _FOREVER_MS)
+        inside = [(max(first, oldest_ms), min(last, self._last_ms)) for first, last in changes]
+        touched = [self._touch(first, last) for first, last in inside if first <= last]
+        return (min(start for start, _ in touched), max(end for _, end in touched)) if touched else NOTHING
+
+    def slots(self) -> Slots:
+        """All slots, as `register_slots` or `power_slots` gives them for all readings."""
+        if self._tail_ms < _FOREVER_MS:
+            self._touched.append((self._tail_ms, slot_of(self._last_ms) + SLOT_MS))
+        for start, end in _joined(self._touched):
+            self._renew(start, end)
+        self._touched, self._tail_ms = [], _FOREVER_MS
+        return self._grid.slots()
+
+    def _put(self, reading: Reading) -> Range:
+        if reading[3] & NO_VALUE or not self._days.insert(reading):
+            return NOTHING
+        self._expect()
+        return self._touch(reading[1], reading[1])
+
+    def _touch(self, first_ms: int, last_ms: int) -> Range:
+        """Mark the slots that a change of readings within [first, last] can reach."""
+        start_ms, _ = self._context(self._days.before(first_ms), first_ms)
+        end_ms, _ = self._context(self._days.since(last_ms + 1), last_ms)
+        touched = slot_of(start_ms), slot_of(end_ms) + SLOT_MS
+        self._touched.append(touched)
+        return touched
+
+    def _context(self, readings: Iterable[Reading], from_ms: int) -> tuple[int, bool]:
+        """Time of the farthest of `CONTEXT_SAMPLES` usable readings on one side, and whether there are fewer."""
+        found, time_ms = 0, from_ms
+        for time_ms, same_time in groupby(readings, key=lambda reading: reading[1]):
+            found += self._usable(min(same_time, key=rank))
+            if found == CONTEXT_SAMPLES:
+                return time_ms, False
+        return time_ms, True
+
+    def _usable(self, reading: Reading) -> bool:
+        version = self._version(reading[1])
+        if version is None:
+            return False
+        lowest, highest = usable_counts(version, gauge=self._gauge)
+        return lowest <= reading[2] <= highest
+
+    def _version(self, time_ms: int) -> RegisterVersion | None:
+        for version in self._versions:
+            if version.from_ms <= time_ms and (version.to_ms is None or time_ms < version.to_ms):
+                return version
+        return None
+
+    def _renew(self, start: int, end: int) -> None:
+        first_ms, from_first = self._context(self._days.before(start), start)
+        last_ms, to_last = self._context(self._days.since(end), end)
+        compute = power_slots if self._gauge else register_slots
+        samples = self._days.between(first_ms, last_ms)
+        slots = compute(samples, self._versions, max_gap_ms=self._max_gap_ms, topology=self._topology)
+        self._grid.put(slots, start, end, from_first=from_first, to_last=to_last)
+
+    def _expect(self) -> None:
+        """Learn from the newest readings what the next one must be to be appended without a look at the others."""
+        self._until_ms, self._last_ms, self._last_t0_ms, self._last_count = (-_FOREVER_MS,) * 4
+        self._rate, self._least, self._modulus, self._highest = 0.0, 0.0, math.inf, 0
+        recent = list(islice(self._days.before(_FOREVER_MS), CONTEXT_SAMPLES))
+        if not recent:
+            return
+        t0_ms, self._last_ms, self._last_count, _, _ = recent[0]
+        self._last_t0_ms = min(t0_ms, self._last_ms)
+        version = self._version(self._last_ms)
+        if version is None or not self._usable(recent[0]):
+            return
+        self._highest = usable_counts(version, gauge=self._gauge)[1]
+        if self._gauge:
+            self._rate, self._least = _ANY_RATE, -math.inf
+        else:
+            self._rate = counts_per_ms(version)
+            self._modulus = math.inf if version.modulus is None else version.modulus
+        if self._gauge or (len(recent) == CONTEXT_SAMPLES and self._is_calm(recent, version)):
+            self._day = self._days.day(self._last_ms)
+            day_end_ms = (self._last_ms // DAY_MS + 1) * DAY_MS
+            self._until_ms = day_end_ms if version.to_ms is None else min(day_end_ms, version.to_ms)
+
+    def _is_calm(self, recent: Sequence[Reading], version: RegisterVersion) -> bool:
+        """Whether each of the newest readings of one version plainly follows the one before it."""
+        inside = all(reading[1] >= version.from_ms and self._usable(reading) for reading in recent)
+        return inside and all(self._follows(before, after) for after, before in pairwise(recent))
+
+    def _follows(self, before: Reading, after: Reading) -> bool:
+        rise = after[2] - before[2]
+        limit = (after[1] - min(before[:2])) * self._rate + (1 + (after[2] >> FLOAT32_BITS))
+        return before[1] < after[1] and self._least <= rise <= limit < rise + self._modulus
+
+
+def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
+    """Ascending, those that touch joined."""
+    result: list[Range] = []
+    for start, end in sorted(ranges):
+        if result and start <= result[-1][1]:
+            result[-1] = result[-1][0], max(result[-1][1], end)
+        else:
+            result.append((start, end))
+    return iter(result)
+
+
+def _changes(before: Sequence[RegisterVersion], after: Sequence[RegisterVersion]) -> Iterator[tuple[int, int]]:
+    """Times over which, and moments at which, the versions say something else."""
+    both = (*before, *after)
+    cuts = sorted({v.from_ms for v in both} | {_FOREVER_MS if v.to_ms is None else v.to_ms for v in both})
+    for first_ms, last_ms in pairwise(cuts):
+        if _described(before, first_ms) != _described(after, first_ms):
+            yield first_ms, last_ms
+    starts = [{version.from_ms: (version.replacement,) for version in versions[1:]} for versions in (before, after)]
+    yield from ((cut, cut) for cut in cuts if starts[0].get(cut) != starts[1].get(cut))
+
+
+def _described(versions: Sequence[RegisterVersion], time_ms: int) -> tuple[Fraction, int | None, int] | None:
+    for version in versions:
+        if version.from_ms <= time_ms and (version.to_ms is None or time_ms < version.to_ms):
+            return version.step_j, version.modulus, version.max_power_w
+    return None
+
+
+class _Grid:
+    """Slots without a hole between them, in columns that grow."""
+
+    def __init__(self) -> None:
+        self._start_ms, self._count = 0, 0
+        self._columns = np.empty((_COLUMNS, 0), np.int64)
+
+    @property
+    def _end_ms(self) -> int:
+        return self._start_ms + self._count * SLOT_MS
+
+    def slots(self) -> Slots:
+        """A copy of all slots."""
+        return Slots(*self._columns[:, : self._count].copy())
+
+    def put(self, slots: Slots, start_ms: int, end_ms: int, *, from_first: bool, to_last: bool) -> None:
+        """Replace the slots of [start, end); the grid begins, or ends, with them if they are the first, or the last."""
+        if len(slots) == 0:
+            self._count = 0
+            return
+        first_ms, last_ms = int(slots.start_ms[0]), int(slots.start_ms[-1]) + SLOT_MS
+        chosen_start = first_ms if from_first else max(start_ms, first_ms)
+        chosen_end = last_ms if to_last else min(end_ms, last_ms)
+        self._fit(first_ms if from_first else self._start_ms, last_ms if to_last else max(self._end_ms, chosen_end))
+        if chosen_start < chosen_end:
+            place, source = (chosen_start - self._start_ms) // SLOT_MS, (chosen_start - first_ms) // SLOT_MS
+            width = (chosen_end - chosen_start) // SLOT_MS
+            for column, field in zip(self._columns, fields(Slots), strict=True):
+                column[place : place + width] = getattr(slots, field.name)[source : source + width]
+
+    def _fit(self, start_ms: int, end_ms: int) -> None:
+        """Make the grid reach from start to end."""
+        count = (end_ms - start_ms) // SLOT_MS
+        if start_ms != self._start_ms or count > self._columns.shape[1]:
+            columns = np.zeros((_COLUMNS, count + count // 2 + _SPARE), np.int64)
+            kept_start, kept_end = max(start_ms, self._start_ms), min(end_ms, self._end_ms)
+            if kept_start < kept_end:
+                to, source = (kept_start - start_ms) // SLOT_MS, (kept_start - self._start_ms) // SLOT_MS
+                width = (kept_end - kept_start) // SLOT_MS
+                columns[:, to : to + width] = self._columns[:, source : source + width]
+            self._columns = columns
+        self._start_ms, self._count = start_ms, count
+
+
+class SiteStream:
+    """All meters of a site, read in ticks of one reading per meter.
+
+    Readings that follow as expected wait in one table for all meters; a meter's are handed to its stream when another
+    reading needs them in place, or its slots are asked for.
+
+    Parameters
+    ----------
+    meters
+        One stream per meter, fed only through this site from now on.
+    ticks
+        How many ticks wait at most.
+    """
+
+    def __init__(self, meters: Sequence[MeterStream], ticks: int = 256) -> None:
+        self._meters = tuple(meters)
+        self._table = np.zeros((5, ticks, len(self._meters)), np.int64)
+        self._waiting = 0
+        self._handed = np.zeros(len(self._meters), np.int64)
+        self._whole = np.zeros((4, len(self._meters)), np.int64)
+        self._real = np.zeros((3, len(self._meters)))
+        self._highest = np.zeros(len(self._meters), np.int64)
+        for meter in range(len(self._meters)):
+            self._learn(meter)
+
+    def tick(self, t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, order: Int64) -> tuple[Int64, Int64]:
+        """Take one reading per meter, each column of shape (M,).
+
+        Returns
+        -------
+        tuple
+            Start and end of the slots that may have changed, per meter. (M,), (M,) [ms UTC]
+        """
+        if self._waiting == self._table.shape[1]:
+            self._hand_all()
+        last_ms, last_t0_ms, last_count, until_ms = self._whole
+        rate, least, modulus = self._real
+        rise = count - last_count
+        limit = (t1_ms - last_t0_ms) * rate + (1 + (count >> FLOAT32_BITS))
+        expected = (last_ms < t1_ms) & (t1_ms < until_ms) & (quality == 0)
+        expected &= (least <= rise) & (rise <= limit) & (limit < rise + modulus) & (count >= 0)
+        expected &= count <= self._highest
+        start, end = last_ms - last_ms % SLOT_MS, t1_ms - t1_ms % SLOT_MS + SLOT_MS
+        for column, values in zip(self._table, (t0_ms, t1_ms, count, quality, order), strict=True):
+            column[self._waiting] = values
+        self._waiting += 1
+        if expected.all():
+            last_ms[:], last_count[:] = t1_ms, count
+            np.minimum(t0_ms, t1_ms, out=last_t0_ms)
+            return start, end
+        for meter in np.flatnonzero(~expected).tolist():
+            start[meter], end[meter] = self._odd(meter)
+        for column, values in ((last_ms, t1_ms), (last_count, count), (last_t0_ms, np.minimum(t0_ms, t1_ms))):
+            column[expected] = values[expected]
+        return start, end
+
+    def slots(self, meter: int) -> Slots:
+        """All slots of one meter."""
+        self._hand(meter, self._waiting)
+        return self._meters[meter].slots()
+
+    def _odd(self, meter: int) -> Range:
+        """Give the newest reading of a meter to its stream."""
+        newest = self._waiting - 1
+        self._hand(meter, newest)
+        touched = self._meters[meter].add(*self._table[:, newest, meter].tolist())
+        self._handed[meter] = self._waiting
+        self._learn(meter)
+        return touched
+
+    def _hand(self, meter: int, to: int) -> None:
+        """Hand over what waits for a meter before a tick."""
+        if self._handed[meter] < to:
+            self._meters[meter].extend(tuple(self._table[:, self._handed[meter] : to, meter]))
+            self._handed[meter] = to
+
+    def _hand_all(self) -> None:
+        for meter in range(len(self._meters)):
+            self._hand(meter, self._waiting)
+        self._waiting = 0
+        self._handed[:] = 0
+
+    def _learn(self, meter: int) -> None:
+        whole, real, highest = self._meters[meter].expectation()
+        self._whole[:, meter], self._real[:, meter], self._highest[meter] = whole, real, highest
