@@ -92,11 +92,11 @@ def spread(points: Sequence[tuple[float, str]], limits: Sequence[float], descrip
 
 def _stacked(places: Sequence[float]) -> tuple[float, list[int]]:
     """Largest size at which the highest stack fits, and each icon's row; none is moved sideways."""
-    for size in (20.0, 16.0, 13.0, 11.0, 9.0, 7.0, 5.0):
+    for size in (20.0, 16.0, 13.0, 11.0, 9.0, 7.0, 5.0, 4.0, 3.0):
         levels = _levels(places, size)
         if (max(levels, default=0) + 1) * size <= 110:
             return size, levels
-    return 4.0, _levels(places, 4.0)
+    return 2.0, _levels(places, 2.0)
 
 
 def _levels(places: Sequence[float], size: float) -> list[int]:
@@ -105,7 +105,7 @@ def _levels(places: Sequence[float], size: float) -> list[int]:
     levels = []
     for place in places:
         row = next((row for row, end in enumerate(ends) if end <= place), len(ends))
-        ends[row : row + 1] = [place + size + 1]
+        ends[row : row + 1] = [place + size * 1.05]
         levels.append(row)
     return levels
 

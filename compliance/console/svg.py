@@ -18,7 +18,7 @@ from compliance.console.ticks import ratio_ticks, time_ticks
 from pue.slots import Int64
 
 Float64: TypeAlias = npt.NDArray[np.float64]
-POINTS_PER_COLUMN_FOR_BAND = 3
+POINTS_PER_COLUMN_FOR_BAND = 4
 """With fewer points per pixel column a line is clearer than strokes from minimum to maximum."""
 LOWEST_TOP = 2.0
 """Values up to here are always drawn to scale; beyond, the axis may end and an arrow says so. [-]"""
