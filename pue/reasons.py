@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NO_ENERGY_DATA = "no_energy_data"
     NOT_IN_OPERATION = "not_in_operation"
     WINDOW_INCOMPLETE = "window_incomplete"
+    REQUIRED_METER_MISSING = "required_meter_missing"
     COVERAGE_BELOW_GATE = "coverage_below_gate"
     ESTIMATED_ABOVE_GATE = "estimated_above_gate"
     NO_IT_ENERGY = "no_it_energy"
@@ -118,6 +119,7 @@ REASONS: dict[str, ReasonText] = {
     Reason.WINDOW_INCOMPLETE: ReasonText(
         "统计期不完整：设施运行不足一个统计期", "the period is not complete: the facility has not run that long"
     ),
+    Reason.REQUIRED_METER_MISSING: ReasonText("必备电表有缺失的电能", "energy of a required meter is missing"),
     Reason.COVERAGE_BELOW_GATE: ReasonText("数据覆盖率低于要求", "coverage is below what the rule needs"),
     Reason.ESTIMATED_ABOVE_GATE: ReasonText(
         "估算或积分电能占比过高", "too much of the energy is estimated or integrated from power"
@@ -157,5 +159,9 @@ REASONS: dict[str, ReasonText] = {
 
 
 def reason_text(code: str) -> ReasonText:
-    """Texts of a code; one this version does not know is shown as it is."""
-    return REASONS.get(code, ReasonText(code, code))
+    """Texts of a code, with what follows a colon behind them; one this version does not know is shown as it is."""
+    name, _, detail = code.partition(":")
+    text = REASONS.get(name)
+    if text is None:
+        return ReasonText(code, code)
+    return ReasonText(f"{text.zh}：{detail}", f"{text.en}: {detail}") if detail else text

@@ -517,5 +517,10 @@ def test_every_reason_has_a_chinese_and_an_english_text() -> None:
     assert reason_text("coverage_below_gate").zh == "数据覆盖率低于要求"
 
 
+def test_a_reason_can_name_the_meter() -> None:
+    text = reason_text("required_meter_missing:ups-b")
+    assert (text.zh, text.en) == ("必备电表有缺失的电能：ups-b", "energy of a required meter is missing: ups-b")
+
+
 def test_an_unknown_reason_is_shown_as_it_is() -> None:
     assert reason_text("from_a_later_version").en == "from_a_later_version"
