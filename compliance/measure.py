@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
@@ -10,9 +11,12 @@ from compliance.readers import Reader, SeriesReader
 from compliance.registry import Registered
 from compliance.registry_file import local_midnight_ms
 from compliance.terms import facility_keys, facility_terms, local_day
+from pue.errors import Retry
 from pue.facility import FacilityCurve, facility_curve
 from pue.series import SLOT_MS, SeriesKey, slot_of
 from pue.slots import Slots
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +38,17 @@ class Measured:
         return self.watermark_ms - SLOT_MS
 
 
+Kept = tuple[tuple[int, int, int], Measured | None]
+"""A curve under the state it was computed for: facility's seq, change cursor, watermark."""
+
+
 class Measure:
     """Curves by facility; safe to share between threads."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._lock = Lock()
-        self._kept: dict[str, tuple[tuple[int, int, int], Measured | None]] = {}
+        self._kept: dict[str, Kept] = {}
 
     @property
     def reader(self) -> Reader:
@@ -50,22 +58,35 @@ class Measure:
     def watermark_ms(self, facility: Registered) -> int | None:
         """Start of the slot that is still open; all before it is closed. None without data. [ms UTC]"""
         reader = self._reader.get()
-        time_ms = reader.watermark_ms(facility.facts.site) if reader else None
+        try:
+            time_ms = reader.watermark_ms(facility.facts.site) if reader else None
+        except Retry:
+            return None
         return None if time_ms is None else slot_of(time_ms)
 
     def of(self, facility: Registered) -> Measured | None:
-        """Everything measured of a facility; None without data."""
-        reader, watermark_ms = self._reader.get(), self.watermark_ms(facility)
-        if reader is None or watermark_ms is None:
-            return None
-        cursor = reader.change_cursor(facility.facts.site)
-        state = (facility.seq, cursor, watermark_ms)
+        """Everything measured of a facility; None without data, the last state while the store does not answer."""
+        reader = self._reader.get()
         with self._lock:
             kept = self._kept.get(facility.facts.id)
-            if kept is None or kept[0] != state:
-                kept = (state, _measure(reader, facility, watermark_ms, cursor))
+            try:
+                kept = _follow(kept, reader, facility) if reader else kept
+            except Retry as error:
+                _LOG.warning("%s keeps its last figures: %s", facility.facts.id, error)
+            if kept is not None:
                 self._kept[facility.facts.id] = kept
-        return kept[1]
+        return kept[1] if kept else None
+
+
+def _follow(kept: Kept | None, reader: SeriesReader, facility: Registered) -> Kept | None:
+    """The kept curve if nothing has changed since, else a new one."""
+    cursor, time_ms = reader.change_cursor(facility.facts.site), reader.watermark_ms(facility.facts.site)
+    if time_ms is None:
+        return kept
+    state = (facility.seq, cursor, slot_of(time_ms))
+    if kept is not None and kept[0] == state:
+        return kept
+    return state, _measure(reader, facility, slot_of(time_ms), cursor)
 
 
 def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int, cursor: int) -> Measured | None:

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from compliance.settings import Series
-from pue.errors import Fatal, PueError
+from pue.errors import Retry
 from pue.series import SeriesKey
 from pue.slots import Int64, Slots
 from pue.wire import SignedLine
@@ -51,12 +51,22 @@ class Reader:
     def get(self) -> SeriesReader | None:
         """The reader, or None while the store does not exist or does not answer."""
         with self._lock:
-            if self._reader is None and not self.missing():
+            if self._reader is None and not self._absent():
                 self._reader = _open(self._settings)
             return self._reader
 
     def missing(self) -> str:
         """What is not there yet, with its remedy; empty when all is there."""
+        reader = self.get()
+        if reader is None:
+            return self._absent()
+        try:
+            reader.positions()
+        except Retry as error:
+            return str(error)
+        return ""
+
+    def _absent(self) -> str:
         path = self._settings.path
         if self._settings.store == "sqlite" and (path is None or not path.exists()):
             return f"series store {path} does not exist yet; start the collector or run `pue-collector import`"
@@ -78,14 +88,9 @@ class FixedReader(Reader):
         return ""
 
 
-def _open(settings: Series) -> SeriesReader | None:
+def _open(settings: Series) -> SeriesReader:
     from collector import read
 
-    values: dict[str, Any] = settings.model_dump(exclude={"state_dir"})
-    try:
-        reader: SeriesReader = read.open_reader(read.SeriesSettings(**values), settings.state_dir)
-    except Fatal:
-        raise
-    except PueError:
-        return None
+    values: dict[str, Any] = settings.model_dump(exclude={"state_dir"}, exclude_none=True)
+    reader: SeriesReader = read.open_reader(read.SeriesSettings(**values), settings.state_dir)
     return reader

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from pue.errors import Fatal
 from pue.settings import Settings, parse
@@ -42,9 +42,18 @@ class Series(Settings):
     store: Literal["sqlite", "influxdb"] = "sqlite"
     path: Path | None = None
     state_dir: Path
-    url: str = "http://127.0.0.1:8086"
+    url: str | None = None
     org: str = "pue"
     bucket: str = "pue"
+    timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Series:
+        if self.store == "sqlite" and self.path is None:
+            raise ValueError('store = "sqlite" needs path, the file of the collector\'s series database')
+        if self.store == "influxdb" and self.url is None:
+            raise ValueError('store = "influxdb" needs url, for example http://127.0.0.1:8086')
+        return self
 
 
 class ComplianceSettings(Settings):
@@ -63,10 +72,7 @@ def load(path: Path) -> ComplianceSettings:
     Fatal
         Naming file, line and field.
     """
-    settings = parse(_read(path), ComplianceSettings, path.name)
-    if settings.series.store == "sqlite" and settings.series.path is None:
-        raise Fatal(f"{path.name} series.path: missing; add the file of the collector's SQLite store")
-    return settings
+    return parse(_read(path), ComplianceSettings, path.name)
 
 
 def load_signer(path: Path) -> Signer:

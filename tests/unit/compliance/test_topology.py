@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from compliance.log import EventLog
+from compliance.projection import Projection
+from compliance.registry import approve_config, import_registry
+from compliance.registry_file import read_registry
+from compliance.topology import KEY_OVERLAP_MS, TopologyOffice
+from pue.canonical import ZERO_HASH, sha256_hex
+from pue.signing import Signer
+from pue.topology import Topology, open_topology
+from pue.wire import SignedLine
+from tests.unit.compliance.made import KEY, registry_toml
+
+NOW_MS = 1_000_000
+
+
+class Place:
+    """A registry with its topology office and the file it writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "state" / "topology.signed"
+        self.log = EventLog(f"sqlite:///{folder}/registry.sqlite", lambda: NOW_MS)
+        self.projection = Projection(self.log)
+        self.office = TopologyOffice(self.log, self.projection, "yunnan", KEY, self.file, lambda: NOW_MS)
+
+    def load(self, text: str) -> Topology:
+        import_registry(self.log, self.projection, read_registry(text, "registry.toml"), "test")
+        return self.office.issue()
+
+    def written(self) -> tuple[Topology, SignedLine]:
+        line, signature = self.file.read_bytes().split(b"\n")
+        signed = SignedLine(line, signature)
+        return open_topology(signed, KEY.verifier), signed
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    one = Place(tmp_path)
+    yield one
+    one.log.close()
+
+
+def test_the_file_holds_what_was_issued_signed_by_our_key(place: Place) -> None:
+    issued = place.load(registry_toml())
+    written, signed = place.written()
+    assert written == issued
+    assert (issued.version, issued.prev, issued.issued_ms, issued.issuer) == (1, ZERO_HASH, NOW_MS, "yunnan")
+    assert [(meter.meter, meter.versions[0].serial) for meter in issued.meters] == [
+        ("it", "SN-it"),
+        ("main", "SN-main"),
+    ]
+    assert [(agent.agent, agent.site, agent.shard) for agent in issued.agents] == [("km01-a1", "km01", "s0")]
+    assert place.log.read()[-1].body["sha256"] == sha256_hex(signed.line)
+
+
+def test_weights_stay_out_of_the_document(place: Place) -> None:
+    before = place.load(registry_toml())
+    assert place.load(registry_toml().replace('b = "1"', 'b = "1/2"')) == before
+    assert b'"a":' not in place.file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("SN-it", "SN-other"),
+        lambda text: text.replace("modulus = 0", "modulus = 4294967296"),
+        lambda text: text.replace('shard = "s0"', f'shard = "s0"\nconfigs = ["{"c" * 64}"]'),
+    ],
+)
+def test_a_change_that_collectors_must_know_is_a_new_version_chained_to_the_last(
+    place: Place, change: Callable[[str], str]
+) -> None:
+    place.load(registry_toml())
+    _, first = place.written()
+    second = place.load(change(registry_toml()))
+    assert (second.version, second.prev) == (2, first.sha256)
+
+
+def test_issuing_again_without_a_change_is_the_same_version(place: Place) -> None:
+    issued = place.load(registry_toml())
+    seq = place.log.head()[0]
+    assert place.office.issue() == issued
+    assert place.log.head()[0] == seq
+
+
+def test_a_lost_file_is_written_again_as_it_was(place: Place) -> None:
+    place.load(registry_toml())
+    content = place.file.read_bytes()
+    place.file.unlink()
+    place.office.issue()
+    assert place.file.read_bytes() == content
+
+
+def test_an_approved_configuration_enters_the_document(place: Place) -> None:
+    place.load(registry_toml())
+    approve_config(place.log, place.projection, "d" * 64, "operator")
+    assert place.office.issue().configs == ["d" * 64]
+
+
+def test_a_former_key_stays_good_for_a_day_after_a_new_one(place: Place) -> None:
+    place.load(registry_toml())
+    old, other = KEY.verifier, Signer.generate().verifier
+    keys = place.load(registry_toml().replace(old.to_text(), other.to_text())).agents[0].keys
+    assert [(key.public, key.from_ms, key.to_ms) for key in keys] == [
+        (old.to_text(), 0, NOW_MS + KEY_OVERLAP_MS),
+        (other.to_text(), 0, None),
+    ]
+
+
+def test_a_withdrawn_agents_key_ends_at_once(place: Place) -> None:
+    place.load(registry_toml())
+    text = registry_toml()
+    agents = place.load(text[: text.index("\n[[facility.agent]]")]).agents
+    assert [key.to_ms for key in agents[0].keys] == [NOW_MS]
