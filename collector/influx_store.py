@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 BATCH_LINES = 5000
 PAGE_ROWS = 100_000
+MILLISECONDS: Any = WritePrecision.MS
 LAST_MS = 9_223_372_036_854
 """The latest time InfluxDB's nanoseconds can hold. [ms UTC]"""
 REFUSED = frozenset({400, 413, 422})
@@ -50,7 +52,7 @@ class InfluxStore:
         self._headers = {"Authorization": f"Token {settings.token}"} if settings.token else {}
         self._client = InfluxDBClient(
             self._url,
-            settings.token or None,
+            settings.token or "-",
             org=self._org,
             timeout=round(settings.timeout_seconds * 1000),
             retries=False,
@@ -92,13 +94,13 @@ class InfluxStore:
 
     def close(self) -> None:
         """Close connections."""
-        self._client.close()
+        self._client.close()  # type: ignore[no-untyped-call]
         self._http.clear()
 
     def _send(self, batch: list[bytes]) -> list[tuple[bytes, str]]:
         """Write lines; those InfluxDB refuses for what they say are found by halving."""
         try:
-            self._write_api.write(self._bucket, self._org, b"\n".join(batch), write_precision=WritePrecision.MS)
+            self._write_api.write(self._bucket, self._org, b"\n".join(batch), write_precision=MILLISECONDS)
         except ApiException as error:
             if error.status not in REFUSED:
                 raise self._away(error) from error
@@ -127,12 +129,9 @@ class InfluxStore:
             from_ms = rows[-1][0] + 1
 
     def _query(self, query: str, method: str = "GET") -> list[list[Any]]:
-        fields = {"db": self._bucket, "epoch": "ms", "q": query}
+        address = f"{self._url}/query?{urlencode({'db': self._bucket, 'epoch': 'ms', 'q': query})}"
         try:
-            answer = self._http.request(
-                method, f"{self._url}/query", fields=fields, headers=self._headers,
-                **({"encode_multipart": False} if method == "POST" else {}),
-            )  # fmt: skip
+            answer = self._http.request(method, address, headers=self._headers)
         except urllib3.exceptions.HTTPError as error:
             raise self._away(error) from error
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,12 +64,12 @@ class SqliteReader:
         number = self._id(key)
         if number is None or from_ms >= to_ms:
             return empty(table)
-        self._db.execute("BEGIN")
         try:
-            sealed = self._sealed(table, number, from_ms, to_ms)
-            return overlay(sealed, self._open(table, number, from_ms, to_ms))
-        finally:
-            self._db.execute("COMMIT")
+            with _snapshot(self._db):
+                sealed = self._sealed(table, number, from_ms, to_ms)
+                return overlay(sealed, self._open(table, number, from_ms, to_ms))
+        except sqlite3.OperationalError as error:
+            raise Retry(f"{self._name}: {error}; check that the file's disk is well") from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -219,6 +220,16 @@ class SqliteStore(SqliteReader):
             f"DELETE FROM {name} WHERE series = ? AND time_ms >= ? AND time_ms < ?",  # noqa: S608 - our own tables
             (number, low, high),
         )
+
+
+@contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """Everything read inside is of one moment."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:

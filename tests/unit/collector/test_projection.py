@@ -1,0 +1,249 @@
+"""From kept originals to readings and slots: the same content whatever the order of arrival and the size of chunks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from collector.app import opened
+from collector.intake import Arrival
+from collector.rebuild import rebuild_all
+from collector.slotting import versions_of
+from pue.quality import Flag, Quality
+from pue.registers import register_slots
+from pue.series import SLOT_MS, SeriesKey
+from pue.slots import Samples, Slots
+from pue.topology import MeterVersion
+from pue.wire import ManualReading, OutageDeclared, SignedLine
+from tests.support.collectors import Bench, bench
+from tests.support.plants import START_MS, FakeAgent, meter, register, topology_of, write_topology
+
+KEY = SeriesKey("km01", "main-a", "energy_import")
+ALWAYS = (0, 1 << 62)
+HISTORY = int(Flag.LATE)
+
+
+@pytest.fixture
+def agent() -> FakeAgent:
+    return FakeAgent()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, agent: FakeAgent) -> Iterator[Bench]:
+    with bench(tmp_path, [agent]) as made:
+        yield made
+
+
+def content(slots: Slots, *, history: bool = False) -> dict[str, list[int]]:
+    """Columns but revision; without the marks of history unless asked for."""
+    columns = {field.name: getattr(slots, field.name).tolist() for field in fields(slots)}
+    columns.pop("revision")
+    if not history:
+        columns["flags"] = [flags & ~HISTORY for flags in columns["flags"]]
+    return columns
+
+
+def cycles(count: int, step_ms: int = 60_000, start_ms: int = START_MS + 700) -> list[int]:
+    return [start_ms + index * step_ms for index in range(count)]
+
+
+def whole(agent: FakeAgent, times: Sequence[int], counts: Sequence[int]) -> Slots:
+    """Slots of the plain computation over everything at once."""
+    time, zero = np.array(times, np.int64), np.zeros(len(times), np.int64)
+    samples = Samples(t0_ms=time - 20, t1_ms=time, count=np.array(counts, np.int64), quality=zero, order=zero)
+    return register_slots(samples, versions_of(meter("km01", "main-a"), "energy_import"), topology=1)
+
+
+def test_readings_and_slots_of_a_day_are_those_of_the_plain_computation(desk: Bench, agent: FakeAgent) -> None:
+    times = cycles(600)
+    counts = [7 * index for index in range(600)]
+    desk.take([agent.configure(), agent.read(times, counts)])
+    found = desk.reader.readings(KEY, *ALWAYS)
+    assert found.t1_ms.tolist() == times
+    assert found.t0_ms.tolist() == [t - 20 for t in times]
+    assert found.count.tolist() == counts
+    assert set(found.record.tolist()) == {1}
+    assert content(desk.reader.slots(KEY, *ALWAYS), history=True) == content(whole(agent, times, counts))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_and_any_chunk_give_the_slots_of_everything_at_once(tmp_path: Path, seed: int) -> None:
+    agent, choice = FakeAgent(), random.Random(seed)
+    times = sorted(choice.sample(cycles(1500, 20_000), 400))
+    counts = np.cumsum([choice.randrange(50) for _ in times]).tolist()
+    for index in choice.sample(range(400), 5):
+        counts[index] = choice.randrange(10**6)
+    config = agent.configure()
+    parts = [agent.read(times[low : low + 10], counts[low : low + 10]) for low in range(0, 400, 10)]
+    choice.shuffle(parts)
+    with bench(tmp_path, [agent]) as desk, opened(desk.settings) as opened_parts:
+        enrolled = opened_parts.enrolled()
+        arrivals = [Arrival.of(signed) for signed in [*parts[:3], config, *parts[3:]]]
+        while arrivals:
+            size = choice.randrange(1, 8)
+            opened_parts.intake.take(arrivals[:size], enrolled)
+            del arrivals[:size]
+            if choice.random() < 0.7:
+                desk.project(opened_parts, choice.choice((1, 25, 400_000)))
+        desk.project(opened_parts)
+        assert content(desk.reader.slots(KEY, *ALWAYS)) == content(whole(agent, times, counts))
+        assert desk.reader.readings(KEY, *ALWAYS).t1_ms.tolist() == times
+
+
+def test_a_chunk_repeated_after_a_crash_changes_nothing(desk: Bench, agent: FakeAgent) -> None:
+    desk.take([agent.configure(), agent.read(cycles(50), range(50))])
+    desk.take([agent.read(cycles(50, start_ms=cycles(51)[-1]), range(50, 100))])
+    before = desk.reader.slots(KEY, *ALWAYS)
+    with opened(desk.settings) as parts:
+        parts.index.db.execute("UPDATE shard SET projected = 1")
+        desk.project(parts)
+    after = desk.reader.slots(KEY, *ALWAYS)
+    assert content(after) == content(before)
+    assert len(desk.reader.readings(KEY, *ALWAYS)) == 100
+
+
+def test_the_projection_can_be_rebuilt_from_the_ledger(desk: Bench, agent: FakeAgent) -> None:
+    order = [agent.configure(), *(agent.read(cycles(40, start_ms=START_MS + n * 2_400_000), range(40 * n, 40 * n + 40))
+                                  for n in range(5))]  # fmt: skip
+    desk.take([order[0], order[1], order[4], order[2], order[5], order[3]])
+    before = desk.reader.slots(KEY, *ALWAYS)
+    readings = desk.reader.readings(KEY, *ALWAYS)
+    cursor = desk.reader.change_cursor("km01")
+    with opened(desk.settings) as parts:
+        assert rebuild_all(parts) == 200
+    assert content(desk.reader.slots(KEY, *ALWAYS), history=True) == content(before, history=True)
+    assert desk.reader.readings(KEY, *ALWAYS).record.tolist() == readings.record.tolist()
+    assert desk.reader.change_cursor("km01") > cursor
+
+
+def test_a_late_reading_marks_the_closed_slots_between_its_neighbours(desk: Bench, agent: FakeAgent) -> None:
+    config, times = agent.configure(), cycles(120)
+    first = agent.read(times[:20], range(20))
+    gap = agent.read(times[20:60], range(20, 60))
+    live = agent.read(times[60:], range(60, 120))
+    desk.take([config, first, live])
+    bridged = desk.reader.slots(KEY, *ALWAYS)
+    assert not (bridged.flags & HISTORY).any()
+    desk.take([gap])
+    slots = desk.reader.slots(KEY, *ALWAYS)
+    late = ((slots.flags & HISTORY) != 0).tolist()
+    assert late == [False, True, True, True, True, False, False, False, False][: len(late)]
+    assert (slots.revision[1:4] == 1).all()
+    assert slots.revision[0] == 0
+
+
+def test_the_open_slot_changes_without_a_revision(desk: Bench, agent: FakeAgent) -> None:
+    desk.take([agent.configure()])
+    for index, time in enumerate(cycles(40)):
+        desk.take([agent.read([time], [index])])
+    slots = desk.reader.slots(KEY, *ALWAYS)
+    assert not slots.revision.any()
+    assert not (slots.flags & HISTORY).any()
+
+
+def test_of_two_values_at_one_time_the_earlier_batch_stays_and_the_slot_says_so(desk: Bench, agent: FakeAgent) -> None:
+    config, times = agent.configure(), cycles(60)
+    first, second = agent.read(times, range(60)), agent.read(times[30:31], [31])
+    desk.take([config, second])
+    desk.take([first])
+    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == list(range(60))
+    slots = desk.reader.slots(KEY, *ALWAYS)
+    assert ((slots.flags & int(Flag.CONFLICT)) != 0).tolist() == [False, False, True, False]
+    (incident,) = [item for item in desk.reader.incidents("km01") if item.kind == "conflicting_reading"]
+    assert "count 31" in incident.detail
+
+
+def test_the_same_reading_from_two_batches_is_no_conflict(desk: Bench, agent: FakeAgent) -> None:
+    config, times = agent.configure(), cycles(60)
+    desk.take([config, agent.read(times, range(60)), agent.read(times, range(60))])
+    assert not (desk.reader.slots(KEY, *ALWAYS).flags & int(Flag.CONFLICT)).any()
+    assert [item.kind for item in desk.reader.incidents("km01")] == ["unapproved_config"]
+
+
+def test_a_failed_read_is_kept_with_its_quality_and_moves_the_watermark(desk: Bench, agent: FakeAgent) -> None:
+    times = cycles(20)
+    desk.take([agent.configure(), agent.read(times, [*range(19), None])])
+    found = desk.reader.readings(KEY, *ALWAYS)
+    assert found.quality.tolist() == [0] * 19 + [int(Quality.TIMEOUT)]
+    assert desk.reader.watermark_ms("km01") == times[-1]
+
+
+def test_data_before_its_configuration_is_projected_when_that_comes(desk: Bench, agent: FakeAgent) -> None:
+    config, data = agent.configure(), agent.read(cycles(30), range(30))
+    desk.take([data])
+    assert desk.reader.keys("km01") == []
+    assert desk.reader.positions() == {"s0": 1}
+    desk.take([config])
+    assert desk.reader.keys("km01") == [KEY]
+    assert len(desk.reader.readings(KEY, *ALWAYS)) == 30
+
+
+def test_the_watermark_is_that_of_the_slowest_meter_unless_it_is_silent_for_a_day(tmp_path: Path) -> None:
+    agent = FakeAgent(meters=("main-a", "main-b"))
+    with bench(tmp_path, [agent]) as desk:
+        times = cycles(10)
+        desk.take([agent.configure(), agent.read([*times, times[0] + 5], range(11), points=[0] * 10 + [1])])
+        assert desk.reader.watermark_ms("km01") == times[0] + 5
+        later = times[0] + 86_500_000
+        desk.take([agent.read([later], [20])])
+        assert desk.reader.watermark_ms("km01") == later
+        assert desk.reader.watermark_ms("elsewhere") is None
+
+
+def test_every_change_moves_the_cursor_of_its_site_only(desk: Bench, agent: FakeAgent) -> None:
+    assert desk.take([agent.configure()]).committed == 1
+    before = desk.reader.change_cursor("km01")
+    desk.take([agent.read(cycles(5), range(5))])
+    assert desk.reader.change_cursor("km01") > before
+    assert desk.reader.change_cursor("km02") == 0
+
+
+def test_a_declared_outage_marks_slots_before_and_after_it_is_known(desk: Bench, agent: FakeAgent) -> None:
+    config, times = agent.configure(), cycles(90)
+    outage = OutageDeclared(
+        from_ms=START_MS + SLOT_MS, to_ms=START_MS + 2 * SLOT_MS, meters=["main-a"], reason="检修", by="x"
+    )  # noqa: E501 - one event
+    desk.take([config, agent.read(times[:60], range(60)), agent.event(outage)])
+    desk.take([agent.read(times[60:], range(60, 90))])
+    marked = (desk.reader.slots(KEY, *ALWAYS).flags & int(Flag.DECLARED_OUTAGE)) != 0
+    assert marked.tolist() == [False, True, False, False, False, False]
+
+
+def test_a_reading_typed_in_counts_as_a_reading_out_of_band(desk: Bench, agent: FakeAgent) -> None:
+    config, times = agent.configure(), cycles(2)
+    typed = ManualReading(at_ms=times[1] + 600_000, meter="main-a", quantity="energy_import", count=50, by="王工")
+    desk.take([config, agent.read(times, [0, 1]), agent.event(typed)])
+    found = desk.reader.readings(KEY, *ALWAYS)
+    assert found.count.tolist() == [0, 1, 50]
+    assert found.quality.tolist() == [0, 0, int(Quality.OUT_OF_BAND)]
+
+
+def test_a_new_ratio_in_the_topology_recomputes_the_meter(desk: Bench, agent: FakeAgent) -> None:
+    desk.take([agent.configure(), agent.read(cycles(60), range(60))])
+    before = desk.reader.slots(KEY, *ALWAYS)
+    version = MeterVersion(from_ms=0, serial="SN", profile="p", registers=[register()], max_power_w=10**7, ct="2000/5")
+    changed = meter("km01", "main-a").__class__(site="km01", meter="main-a", versions=[version])
+    write_topology(desk.folder / "topology.signed", topology_of([agent], 2, meters=[changed]))
+    desk.take([])
+    after = desk.reader.slots(KEY, *ALWAYS)
+    assert after.energy_j[1] == 400 * before.energy_j[1]
+    assert set(after.topology.tolist()) == {2}
+    assert (after.revision[:-1] == 1).all()
+
+
+def test_an_agent_that_counts_in_another_unit_is_rescaled_and_reported(desk: Bench, agent: FakeAgent) -> None:
+    desk.take([agent.configure(unit="kWh"), agent.read(cycles(3), [1, 2, 3])])
+    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == [1000, 2000, 3000]
+    assert "point_mismatch" in [item.kind for item in desk.reader.incidents("km01")]
+
+
+def test_the_original_of_a_reading_can_be_shown(desk: Bench, agent: FakeAgent) -> None:
+    batches: list[SignedLine] = [agent.configure(), agent.read(cycles(3), range(3))]
+    desk.take(batches)
+    record = int(desk.reader.readings(KEY, *ALWAYS).record[0])
+    assert desk.reader.original("s0", record) == batches[1]
