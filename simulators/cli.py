@@ -52,20 +52,23 @@ def meters(folder: Folder = Path("simulation"), debug: Debug = False) -> None:
 
 @app.command()
 def history(
-    site: Annotated[str, typer.Argument(help="Facility, as `pue-sim show` lists them.")],
-    key: Annotated[Path, typer.Option("--key", help="The agent's private key, as `pue-agent keygen` writes it.")],
-    out: Annotated[Path, typer.Option("--out", help="Batch file to write (.batches.gz).")],
+    sites: Annotated[list[str], typer.Argument(help="Facilities, as `pue-sim show` lists them.")],
+    keys: Annotated[Path, typer.Option(help="Folder with the agents' private keys, AGENT.key.")] = Path("keys"),
+    out: Annotated[Path, typer.Option(help="Folder to write SITE.batches.gz into.")] = Path("history"),
     folder: Folder = Path("simulation"),
     debug: Debug = False,
 ) -> None:
-    """Write 400 days of signed readings of one facility."""
+    """Write 400 days of signed readings of some facilities."""
     set_debug(debug)
     from simulators.history import write_history
     from simulators.keys import read_key
     from simulators.scenario import read_simulation, site_named
 
-    readings = write_history(site_named(read_simulation(folder).sites, site), read_key(key), out)
-    print(f"{out}: {readings} readings")
+    known = read_simulation(folder).sites
+    for site in [site_named(known, name) for name in sites]:
+        path = out / f"{site.spec.id}.batches.gz"
+        readings = write_history(site, read_key(keys / f"{site.spec.agent_id}.key"), path)
+        print(f"{path}: {readings} readings")
 
 
 @app.command()

@@ -147,7 +147,8 @@ def _finish(chain: Chain, panel: Panel, options: Options) -> int:
     counts = Counts(figures.history_readings, figures.imported_readings, quiet.appended, quiet.stored)
     findings = chain.api.findings(site.spec.id for site in chain.sites)
     alerts = chain.api.alerts()
-    rows = answers([expected(site) for site in chain.sites], findings, alerts, quiet, counts)
+    wanted = [expected(site.afresh()) for site in chain.sites]
+    rows = answers(wanted, findings, alerts, quiet, counts)
     panel.result(rows)
     for name, value in _figures(chain).items():
         panel.say(f"{name}: {value}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,16 @@ class VirtualMeter:
         rng = np.random.default_rng([plant.seed, *spec.id.encode()])
         self.error_ppm = int(1e6 * 0.7 * spec.error_limit * rng.uniform(-1, 1))
         self.serial = f"{rng.integers(10**8, 10**9)}"
-        self.initial_count = self._initial_count(int(rng.integers(10**4, 10**6)))
+        self._counted_before_kwh = int(rng.integers(10**4, 10**6))
+
+    @cached_property
+    def initial_count(self) -> int:
+        """What the register showed at the plant's start. [counts]"""
+        display = self.spec.model.energy
+        if not self.spec.wraps_before_ms:
+            return _counts_of(self._counted_before_kwh, display, self.spec.ratio)
+        wrap_ms = np.array([self.plant.until_ms - self.spec.wraps_before_ms], np.int64)
+        return display.modulus - int(self._since_start(wrap_ms)[0])
 
     def energy_counts(self, time_ms: Int64) -> Int64:
         """What the energy register shows at each time. [counts]"""
@@ -113,13 +123,6 @@ class VirtualMeter:
         true_j = self.plant.energy_j(self.spec.feed, time_ms)
         shown_j = true_j + true_j * self.error_ppm // 1_000_000
         return shown_j * self.count_j.denominator // self.count_j.numerator
-
-    def _initial_count(self, seeded_kwh: int) -> int:
-        display = self.spec.model.energy
-        if not self.spec.wraps_before_ms:
-            return _counts_of(seeded_kwh, display, self.spec.ratio)
-        wrap_ms = np.array([self.plant.until_ms - self.spec.wraps_before_ms], np.int64)
-        return display.modulus - int(self._since_start(wrap_ms)[0])
 
 
 def _counts_of(energy_kwh: int, display: Display, ratio: Fraction) -> int:

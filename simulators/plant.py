@@ -6,8 +6,10 @@ whole slots is an exact fraction. Within a slot power is constant.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ AHEAD_DAYS = 60
 """How far beyond the history's end the plant is defined: the longest a demo can run."""
 LOCAL_MS = 8 * 3_600_000
 """The physics follows China Standard Time."""
+_FEEDS = ("it", "cooling", "losses", "office", "facility", "it-a", "it-b", "main-a", "main-b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +96,20 @@ class Plant:
         self.until_ms = until_ms
         self.start_ms = slot_of(until_ms - HISTORY_DAYS * DAY_MS) - SLOT_MS
         self.end_ms = slot_of(until_ms + AHEAD_DAYS * DAY_MS)
-        self._slots: Int64 = np.arange(self.start_ms, self.end_ms, SLOT_MS, dtype=np.int64)
         self._ttm_ms = ttm_ms
-        self._curves = {name: np.concatenate(([0], np.cumsum(energy))) for name, energy in self._per_slot().items()}
+        self._first_ms = self.start_ms
 
     @property
     def feeds(self) -> tuple[str, ...]:
         """Names of everything that can be metered or summed."""
-        return tuple(self._curves)
+        rows = (f"it-{side}{number}" for side in "ab" for number in range(1, self.spec.racks_per_side + 1))
+        return (*_FEEDS, *rows)
+
+    def keep(self, feeds: Iterable[str], from_ms: int) -> None:
+        """Let go of all other feeds and of the time before: a server of live values needs little."""
+        first = (slot_of(from_ms) - self._first_ms) // SLOT_MS
+        self._curves = {feed: self._curves[feed][first:].copy() for feed in feeds}
+        self._first_ms += first * SLOT_MS
 
     def energy_j(self, feed: str, time_ms: Int64) -> Int64:
         """Energy through a feed from `start_ms` to each time. [J]"""
@@ -135,13 +144,23 @@ class Plant:
         swing: Float64 = climate.annual_c * np.cos(year) + climate.daily_c * np.cos(day)
         return climate.mean_c + swing + climate.weather_c * weather
 
+    @cached_property
+    def _slots(self) -> Int64:
+        """Start of every slot. [ms UTC]"""
+        return np.arange(self.start_ms, self.end_ms, SLOT_MS, dtype=np.int64)
+
+    @cached_property
+    def _curves(self) -> dict[str, Int64]:
+        """Cumulative energies at every slot's edge, computed on first use. [J]"""
+        return {name: np.concatenate(([0], np.cumsum(energy))) for name, energy in self._per_slot().items()}
+
     def _locate(self, time_ms: Int64) -> tuple[Int64, Int64]:
-        if np.any(time_ms < self.start_ms) or np.any(time_ms >= self.end_ms):
+        if np.any(time_ms < self._first_ms) or np.any(time_ms >= self.end_ms):
             raise Fatal(
                 f"the simulated plant is defined for {AHEAD_DAYS} days after its history and {HISTORY_DAYS} before; "
                 "start a new demo"
             )
-        offset = time_ms - self.start_ms
+        offset = time_ms - self._first_ms
         return offset // SLOT_MS, offset % SLOT_MS
 
     def _noise(self, name: str, time_ms: Int64, shortest_h: float, longest_h: float) -> Float64:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,10 @@ class Site:
     def meters(self) -> tuple[VirtualMeter, ...]:
         """Its meters."""
         return tuple(VirtualMeter(meter, self.plant) for meter in self.spec.meters)
+
+    def afresh(self) -> Site:
+        """Return the same facility without its computed plant, to be used and let go."""
+        return replace(self)
 
     @property
     def history_epoch(self) -> str:

@@ -24,7 +24,11 @@ async def serve(simulation: Simulation, on_ready: Callable[[str], None]) -> None
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    servers = [await _start(site, link, port) for site, link, port in _links(simulation)]
+    sites = simulation.sites
+    for site in sites:
+        _slim(site)
+    links = [(site, link, port) for site in sites for link, port in simulation.ports[site.spec.id].items()]
+    servers = [await _start(*link) for link in links]
     on_ready(READY)
     await stop.wait()
     for close in servers:
@@ -36,8 +40,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _links(simulation: Simulation) -> list[tuple[Site, str, int]]:
-    return [(site, link, port) for site in simulation.sites for link, port in simulation.ports[site.spec.id].items()]
+def _slim(site: Site) -> None:
+    """Keep what live values need: registers' starts, metered feeds, the time from now on."""
+    for meter in site.meters:
+        _ = meter.initial_count
+    site.plant.keep({meter.spec.feed for meter in site.meters}, now_ms())
 
 
 async def _start(site: Site, link: str, port: int) -> Callable[[], object]:

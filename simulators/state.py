@@ -101,6 +101,7 @@ def check_port(port: int) -> None:
 
 def write_files(folder: Path, sites: tuple[Site, ...], ports: Ports, store: Store, seed: int) -> None:
     """Write keys, registry, simulation and the settings of every process."""
+    sites = tuple(site.afresh() for site in sites)
     issuer = write_key(folder / "keys/compliance.key").verifier.to_text()
     agents = {site.spec.id: _enrol(site, folder / f"keys/{site.spec.agent_id}.key") for site in sites}
     write_simulation(folder, seed, sites[0].until_ms, ports.meters)
