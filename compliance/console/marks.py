@@ -13,6 +13,8 @@ LOWEST, HIGHEST = 1.0, 2.0
 """Ends of the headline's ruler; beyond them a mark stays at the end. [-]"""
 SMALL_LOWEST, SMALL_HIGHEST = 1.1, 1.7
 """Ends of the rulers in tables, where neighbours have to be told apart. [-]"""
+STACK_HEIGHT = 108.0
+"""Room for icons over each other. [user units]"""
 
 
 def drawn(svg: str) -> Markup:
@@ -73,7 +75,7 @@ def spread(points: Sequence[tuple[float, str]], limits: Sequence[float], descrip
     top = min(ceil(highest * 5) / 5, 3.0)
     points = sorted(points)
     places = [_place(value, left, width, LOWEST, top) for value, _ in points]
-    size, levels = _stacked(places)
+    size, step, levels = _stacked(places)
     parts = [f'<path class="base" d="M{left} {floor_y}H{left + width}"/>']
     for tenth in range(10, round(top * 10) + 1, 2):
         x = _place(tenth / 10, left, width, LOWEST, top)
@@ -84,19 +86,20 @@ def spread(points: Sequence[tuple[float, str]], limits: Sequence[float], descrip
         parts.append(f'<path class="limit" d="M{x:g} 18V{floor_y}"/>')
         parts.append(f'<text class="limit label" x="{x:g}" y="13" text-anchor="middle">{limit:g}</text>')
     for (_, code), place, row in zip(points, places, levels, strict=True):
-        x, y = place - size / 2, floor_y - 1 - (row + 1) * size
+        x, y = round(place - size / 2, 1), round(floor_y - 1 - size - row * step, 1)
         parts.append(f'<use class="{code}" href="#i-{code}" x="{x:g}" y="{y:g}" width="{size:g}" height="{size:g}"/>')
     label = escape(description)
     return f'<svg class="spread" viewBox="0 0 440 156" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def _stacked(places: Sequence[float]) -> tuple[float, list[int]]:
-    """Largest size at which the highest stack fits, and each icon's row; none is moved sideways."""
-    for size in (20.0, 16.0, 13.0, 11.0, 9.0, 7.0, 5.0, 4.0, 3.0):
+def _stacked(places: Sequence[float]) -> tuple[float, float, list[int]]:
+    """Size of the icons, height of a row, and each icon's row; none is moved sideways, high stacks overlap."""
+    for size in (20.0, 16.0, 13.0, 11.0, 9.0, 7.0, 5.0):
         levels = _levels(places, size)
-        if (max(levels, default=0) + 1) * size <= 110:
-            return size, levels
-    return 2.0, _levels(places, 2.0)
+        height = max(levels, default=0) + 1
+        if height * size <= STACK_HEIGHT:
+            return size, size, levels
+    return 5.0, STACK_HEIGHT / height, levels
 
 
 def _levels(places: Sequence[float], size: float) -> list[int]:
