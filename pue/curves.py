@@ -11,6 +11,9 @@ from pue.quality import Flag
 from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Int64, Slots
 
+OVERLAP = 3
+"""Points after an edge among which is one that was asked for after it."""
+
 _SMALL = 1 << 31
 _SAFE_FLOAT_J = float(1 << 61)
 
@@ -75,8 +78,8 @@ def _edges(first_ms: int, last_ms: int) -> Int64:
 def levels_at(curve: Curve, edges: Int64) -> tuple[Int64, Int64, Int64]:
     """Estimate of the curve at edges, and how far below and above it the truth can lie.
 
-    Linear between the neighbouring points, rounded half up once. The truth is at least the left register and at most
-    the right one, and can leave either no faster than the meter's limit.
+    Linear between the neighbouring points, rounded half up once. The truth is at least the level of the last point that
+    certainly lies before the edge, and at most that of the first that certainly lies after it.
 
     References
     ----------
@@ -91,14 +94,18 @@ def levels_at(curve: Curve, edges: Int64) -> tuple[Int64, Int64, Int64]:
     since = np.where(inside, edges - curve.t1_ms[left], 0)
     span = np.where(inside, curve.t1_ms[right] - curve.t1_ms[left], 1)
     level = low + share(high - low, since, span)
-    limit = np.maximum(curve.limit_w[left], curve.limit_w[right])
-    top = np.minimum(
-        high + energy_bound_j(limit, np.maximum(edges - curve.t0_ms[right], 0)),
-        low + energy_bound_j(limit, edges - curve.t0_ms[left]),
-    )
-    bottom = np.maximum(low, high - energy_bound_j(limit, curve.t1_ms[right] - edges))
     known = inside & ~np.append(curve.unknown, True)[left]
-    return level, np.where(known, np.maximum(level - bottom, 0), 0), np.where(known, np.maximum(top - level, 0), 0)
+    above = curve.level_j[_first_after(curve, edges, left)] - level
+    return level, np.where(known, level - low, 0), np.where(known, above, 0)
+
+
+def _first_after(curve: Curve, edges: Int64, left: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Index of the first point asked for at or after each edge; of one meter at most two requests overlap."""
+    last = len(curve.t1_ms) - 1
+    after = left.copy()
+    for _ in range(OVERLAP):
+        after += (curve.t0_ms[after] < edges) & (after < last)
+    return after
 
 
 def share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:

@@ -16,7 +16,7 @@ from pue.quality import NO_VALUE, Flag, Quality
 from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Int64, Samples, Slots
 
-CONTEXT_SAMPLES = 8
+CONTEXT_SAMPLES = 12
 """Samples of distinct times, with a value in the register's range, needed before the first and after the last edge of a
 range of slots so that recomputing only these gives what the whole series gives."""
 

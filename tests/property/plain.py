@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor
 
 from pue.quality import NO_VALUE, Flag, Quality
@@ -108,7 +109,7 @@ def relation(a: Point, b: Point, versions: Sequence[RegisterVersion]) -> str:
     rise = b.count - a.count
     if version.modulus is None:
         return "known" if 0 <= rise <= most else "bad"
-    wraps = [w for w in (0, 1, 2) if 0 <= rise + w * version.modulus and rise + w * version.modulus <= most]
+    wraps = [w for w in (0, 1, 2) if rise + w * version.modulus >= 0 and rise + w * version.modulus <= most]
     if not wraps:
         return "bad"
     if len(wraps) > 1:
@@ -154,7 +155,7 @@ class Interval:
 def intervals_of(points: list[Point], versions: Sequence[RegisterVersion], max_gap_ms: int) -> list[Interval]:
     result = []
     level = 0
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in pairwise(points):
         kind = relation(a, b, versions)
         step_a, step_b = versions[a.version].step_j, versions[b.version].step_j
         energy, flags = 0, 0
@@ -192,18 +193,18 @@ def cut(
     end = last.t1 - last.t1 % SLOT_MS + SLOT_MS
     slots = {edge: Slot() for edge in range(start, end, SLOT_MS)}
 
+    def top(n: int, edge: int) -> int:
+        levels = [intervals[0].low, *(i.high for i in intervals)]
+        certain = [m for m in range(n, min(n + 3, len(points))) if points[m].t0 >= edge]
+        return levels[certain[0] if certain else min(n + 3, len(points) - 1)]
+
     def level(edge: int) -> tuple[int, int, int]:
-        for i in intervals:
+        for n, i in enumerate(intervals):
             if i.a.t1 <= edge < i.b.t1:
                 estimate = i.low + half_up(Fraction((i.high - i.low) * (edge - i.a.t1), i.b.t1 - i.a.t1))
                 if i.unknown:
                     return estimate, 0, 0
-                top = min(
-                    i.high + ceil(Fraction(i.limit * max(0, edge - i.b.t0), 1000)),
-                    i.low + ceil(Fraction(i.limit * (edge - i.a.t0), 1000)),
-                )
-                bottom = max(i.low, i.high - ceil(Fraction(i.limit * (i.b.t1 - edge), 1000)))
-                return estimate, max(0, estimate - bottom), max(0, top - estimate)
+                return estimate, estimate - i.low, top(n, edge) - estimate
         return (0, 0, 0) if edge < first.t1 else (intervals[-1].high if intervals else 0, 0, 0)
 
     gaps = [(start, first.t1), (last.t1, end)]
