@@ -9,24 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.servers import free_port, influxdb
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PUE_DEMO = str(Path(sys.executable).parent / "pue-demo")
 DEMO_S = 240
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def run_demo(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
@@ -54,6 +49,15 @@ def processes_in(folder: Path) -> list[str]:
 def until() -> str:
     """One end of history for every run of this module."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+@pytest.fixture
+def influx_url(tmp_path: Path) -> Iterator[str]:
+    """A real InfluxDB 1.6 behind the shim that adds version 2's write endpoint."""
+    folder = tmp_path / "influxd"
+    folder.mkdir()
+    with influxdb(folder) as (_, url):
+        yield url
 
 
 @pytest.fixture(scope="module")
