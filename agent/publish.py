@@ -139,9 +139,12 @@ class Publisher:
         if self._session is None:
             timeout_s = min(timeout_s, max(0.0, self._connect_at_s - now_s))
         try:
-            self._handle(await asyncio.wait_for(self._events.get(), timeout_s))
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with an event.
+            async with asyncio.timeout(timeout_s):
+                event = await self._events.get()
         except TimeoutError:
             return
+        self._handle(event)
         while not self._events.empty():
             self._handle(self._events.get_nowait())
 
@@ -212,7 +215,8 @@ class Publisher:
         session.close()
         while self._delivery.is_connected:
             try:
-                event = await asyncio.wait_for(self._events.get(), 0.5)
+                async with asyncio.timeout(0.5):
+                    event = await self._events.get()
             except TimeoutError:
                 return
             if isinstance(event, Closed):
@@ -285,9 +289,9 @@ class Publisher:
 
     def _resend_lost(self, ack: Ack, verdict: Settle) -> None:
         log.warning("collector %s is back at batch %d; sending again what it lost", ack.collector, ack.upto)
+        self._delivery.rewind()
         if dropped := self._spool.gone(ack.epoch, verdict.ranges):
             self.appended(self._spool.declare(dropped))
-        self._delivery.rewind()
 
     def _fork(self, ack: Ack, verdict: Fork) -> None:
         now_s = self._now_s()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.chain import Sealer
-from agent.mqtt import BrokerEvent
+from agent.mqtt import BrokerEvent, Closed
 from agent.spool import Spool
 from pue.signing import Signer
 from pue.wire import Config, Meter, Point, Readings, SignedLine, unpack
@@ -85,3 +85,4 @@ class FakeSession:
 
     def close(self) -> None:
         self.is_open = False
+        self.report(Closed(self.generation, "closed"))

@@ -1,0 +1,111 @@
+"""The window: live first, back-fill in half of it, again after silence."""
+
+from __future__ import annotations
+
+from agent.delivery import LONGEST_RTO_S, Delivery, ReconnectDelay
+from agent.spool import Key
+
+
+def key(seq: int) -> Key:
+    return Key("e", seq)
+
+
+def connected(window: int = 20) -> Delivery:
+    delivery = Delivery(window)
+    delivery.connected()
+    return delivery
+
+
+def send(delivery: Delivery, seqs: range, *, backfill: bool, now_s: float = 0.0) -> None:
+    for seq in seqs:
+        delivery.sent(key(seq), now_s, is_backfill=backfill)
+
+
+def test_nothing_is_sent_without_a_connection() -> None:
+    delivery = Delivery(20)
+    assert not delivery.may_send_live()
+    assert delivery.backfill_room() == 0
+
+
+def test_backfill_takes_at_most_half_of_the_window_and_live_the_rest() -> None:
+    delivery = connected(20)
+    assert delivery.backfill_room() == 10
+    send(delivery, range(10), backfill=True)
+    assert delivery.backfill_room() == 0
+    assert delivery.may_send_live()
+    send(delivery, range(100, 110), backfill=False)
+    assert not delivery.may_send_live()
+
+
+def test_live_batches_leave_backfill_what_remains() -> None:
+    delivery = connected(20)
+    send(delivery, range(15), backfill=False)
+    assert delivery.backfill_room() == 5
+
+
+def test_only_the_collectors_ack_makes_room() -> None:
+    delivery = connected(20)
+    send(delivery, range(1, 11), backfill=True)
+    delivery.acknowledged("other", [(1, 100)], 1.0)
+    assert delivery.backfill_room() == 0
+    delivery.acknowledged("e", [(1, 4), (9, 9)], 1.0)
+    assert delivery.backfill_room() == 5
+
+
+def test_without_ack_progress_everything_is_sent_again_after_a_doubling_time() -> None:
+    delivery = connected()
+    now_s = 0.0
+    for rto_s in (2, 4, 8, 16, 32, LONGEST_RTO_S, LONGEST_RTO_S):
+        delivery.sent(key(1), now_s, is_backfill=True)
+        delivery.passed(key(1))
+        assert delivery.wait_s(now_s) == rto_s
+        assert not delivery.expire(now_s + rto_s - 0.001)
+        assert delivery.expire(now_s + rto_s)
+        assert delivery.cursor is None
+        assert not delivery.is_flying(key(1))
+        now_s += rto_s
+
+
+def test_any_ack_shortens_the_time_again() -> None:
+    delivery = connected()
+    delivery.sent(key(1), 0.0, is_backfill=True)
+    assert delivery.expire(2.0)
+    delivery.sent(key(1), 2.0, is_backfill=True)
+    delivery.acknowledged("e", [], 3.0)
+    assert delivery.wait_s(3.0) == 1.0
+
+
+def test_progress_starts_the_time_anew_and_an_empty_window_stops_it() -> None:
+    delivery = connected()
+    send(delivery, range(1, 3), backfill=False)
+    delivery.acknowledged("e", [(1, 1)], 1.9)
+    assert not delivery.expire(3.8)
+    delivery.acknowledged("e", [(2, 2)], 3.8)
+    assert not delivery.expire(1000.0)
+    assert delivery.wait_s(1000.0) == LONGEST_RTO_S
+
+
+def test_a_new_connection_starts_from_the_oldest_with_an_empty_window() -> None:
+    delivery = connected()
+    send(delivery, range(5), backfill=True)
+    delivery.passed(key(4))
+    delivery.disconnected()
+    assert not delivery.is_flying(key(1))
+    delivery.connected()
+    assert delivery.cursor is None
+    assert delivery.backfill_room() == 10
+
+
+def test_a_broker_that_takes_few_messages_narrows_the_window_for_its_connection_only() -> None:
+    delivery = connected(20)
+    delivery.connected(4)
+    assert delivery.backfill_room() == 2
+    delivery.connected()
+    assert delivery.backfill_room() == 10
+
+
+def test_attempts_to_connect_are_spaced_from_half_a_second_to_thirty() -> None:
+    delay = ReconnectDelay()
+    assert [delay.take_s() for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    delay.reset()
+    assert delay.take_s() == 0.5
