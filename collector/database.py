@@ -100,6 +100,21 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
+def reading(name: str | Path) -> Iterator[None]:
+    """Whatever SQLite cannot answer now, it may answer later.
+
+    Raises
+    ------
+    Retry
+        Naming the file.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Retry(f"{name}: {error}; the collector may still be starting, else check the disk") from error
+
+
+@contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """All of it or nothing."""
     db.execute("BEGIN IMMEDIATE")

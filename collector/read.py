@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from collector.database import FILE, connect_read_only
+from collector.database import FILE, connect_read_only, reading
 from collector.incidents import Incident, IncidentKind
 from collector.index import read_incidents
 from collector.ledger import LedgerReader
-from collector.progress import read_series, watermark_ms
+from collector.progress import SeriesState, read_series, watermark_ms
 from collector.settings import SeriesSettings
 from collector.store import Readings, SeriesReaderStore, Table, slots_of
 from collector.stores import open_store_reader
@@ -73,10 +73,11 @@ class _Reader:
     def __init__(self, series: SeriesSettings, state_dir: Path) -> None:
         self._series = series
         self._state_dir = state_dir
+        self._file = state_dir / FILE
         self._mine = threading.local()
 
     def keys(self, site: str) -> list[SeriesKey]:
-        return [state.key for state in read_series(self._db(), site)]
+        return [state.key for state in self._states(site)]
 
     def slots(self, key: SeriesKey, from_ms: int, to_ms: int) -> Slots:
         return slots_of(self._store().read(Table.SLOT, key, from_ms, to_ms))
@@ -85,20 +86,23 @@ class _Reader:
         return Readings.of(self._store().read(Table.READING, key, from_ms, to_ms))
 
     def watermark_ms(self, site: str) -> int | None:
-        return watermark_ms(read_series(self._db(), site))
+        return watermark_ms(self._states(site))
 
     def change_cursor(self, site: str) -> int:
-        row = self._db().execute("SELECT changes FROM site WHERE site = ?", (site,)).fetchone()
+        with reading(self._file):
+            row = self._db().execute("SELECT changes FROM site WHERE site = ?", (site,)).fetchone()
         return int(row[0]) if row else 0
 
     def positions(self) -> dict[str, int]:
-        return dict(self._db().execute("SELECT shard, projected FROM shard ORDER BY shard").fetchall())
+        with reading(self._file):
+            return dict(self._db().execute("SELECT shard, projected FROM shard ORDER BY shard").fetchall())
 
     def original(self, shard: str, record: int) -> SignedLine:
         return LedgerReader(self._state_dir / "ledger" / shard).read(record).signed
 
     def incidents(self, site: str) -> list[Incident]:
-        return read_incidents(self._db(), site)
+        with reading(self._file):
+            return read_incidents(self._db(), site)
 
     def close(self) -> None:
         for name in ("db", "store"):
@@ -106,9 +110,13 @@ class _Reader:
                 getattr(self._mine, name).close()
                 delattr(self._mine, name)
 
+    def _states(self, site: str) -> list[SeriesState]:
+        with reading(self._file):
+            return read_series(self._db(), site)
+
     def _db(self) -> sqlite3.Connection:
         if not hasattr(self._mine, "db"):
-            self._mine.db = connect_read_only(self._state_dir / FILE)
+            self._mine.db = connect_read_only(self._file)
         db: sqlite3.Connection = self._mine.db
         return db
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from collector.blobs import DAY_MS, checksum, open_blob, pack_columns
-from collector.database import BUSY_SECONDS, connect_read_only, transaction
+from collector.database import BUSY_SECONDS, connect_read_only, reading, transaction
 from collector.store import Rows, Table, empty, has_value, overlay
 from pue.errors import Fatal, Retry
 from pue.series import SeriesKey
@@ -61,15 +61,12 @@ class SqliteReader:
 
     def read(self, table: Table, key: SeriesKey, from_ms: int, to_ms: int) -> Int64:
         """Rows with from_ms <= time < to_ms, ascending."""
-        number = self._id(key)
-        if number is None or from_ms >= to_ms:
-            return empty(table)
-        try:
-            with _snapshot(self._db):
-                sealed = self._sealed(table, number, from_ms, to_ms)
-                return overlay(sealed, self._open(table, number, from_ms, to_ms))
-        except sqlite3.OperationalError as error:
-            raise Retry(f"{self._name}: {error}; check that the file's disk is well") from error
+        with reading(self._name), _snapshot(self._db):
+            number = self._id(key)
+            if number is None or from_ms >= to_ms:
+                return empty(table)
+            sealed = self._sealed(table, number, from_ms, to_ms)
+            return overlay(sealed, self._open(table, number, from_ms, to_ms))
 
     def close(self) -> None:
         """Close the connection."""
@@ -238,8 +235,9 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        for statement in SCHEMA:
-            db.execute(statement)
+        with transaction(db):
+            for statement in SCHEMA:
+                db.execute(statement)
     except (sqlite3.Error, OSError) as error:
         raise Fatal(f"{path}: cannot be opened ({error}); check the directory's owner and free space") from None
     return db

@@ -207,7 +207,7 @@ def test_a_declared_outage_marks_slots_before_and_after_it_is_known(desk: Bench,
     config, times = agent.configure(), cycles(90)
     outage = OutageDeclared(
         from_ms=START_MS + SLOT_MS, to_ms=START_MS + 2 * SLOT_MS, meters=["main-a"], reason="检修", by="x"
-    )  # noqa: E501 - one event
+    )
     desk.take([config, agent.read(times[:60], range(60)), agent.event(outage)])
     desk.take([agent.read(times[60:], range(60, 90))])
     marked = (desk.reader.slots(KEY, *ALWAYS).flags & int(Flag.DECLARED_OUTAGE)) != 0
