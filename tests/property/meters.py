@@ -81,3 +81,46 @@ def reading_lists(draw: st.DrawFn, max_size: int = 30) -> list[Reading]:
         if draw(st.integers(0, 9)) == 0:
             result.append((time - took, time, shown.get(fault, count) + draw(st.integers(0, 1)), quality, order + 1))
     return draw(st.permutations(result))
+
+
+Truth = tuple[list[int], list[int]]
+"""Times and energies of a true cumulative curve, linear between them. [ms UTC], [J]"""
+
+
+def true_j(truth: Truth, time_ms: int) -> Fraction:
+    """Energy of the truth before a time; nothing flows outside it."""
+    times, energies = truth
+    if not times[0] < time_ms < times[-1]:
+        return Fraction(energies[0] if time_ms <= times[0] else energies[-1])
+    index = max(n for n, time in enumerate(times) if time <= time_ms)
+    span = times[index + 1] - times[index]
+    return energies[index] + Fraction((energies[index + 1] - energies[index]) * (time_ms - times[index]), span)
+
+
+@st.composite
+def truths(draw: st.DrawFn, slots: int = 8) -> Truth:
+    """A load that changes every minute or so and never passes the limit."""
+    times, energies = [START_MS], [0]
+    while times[-1] < START_MS + slots * SLOT_MS:
+        span = draw(st.sampled_from([20_000, 60_000, 300_000, 1_200_000]))
+        times.append(times[-1] + span)
+        energies.append(energies[-1] + draw(st.integers(0, span * POWER_W // 1000)))
+    return times, energies
+
+
+@st.composite
+def honest_readings(
+    draw: st.DrawFn, truth: Truth, *, took_ms: int = 0, modulus: int | None = None, resets: bool = False
+) -> list[Reading]:
+    """What a register with a step of 1 J shows of a truth, read at uneven times; it can wrap, and be reset."""
+    offset = draw(st.integers(0, 10**9)) if modulus is None else draw(st.integers(0, modulus - 1))
+    time, result = truth[0][0] + draw(st.integers(0, 900_000)), []
+    while time <= truth[0][-1]:
+        taken = time - draw(st.integers(0, took_ms))
+        count = int(true_j(truth, taken) // 1) + offset
+        t0, t1 = taken - draw(st.integers(0, took_ms)), taken + draw(st.integers(0, took_ms))
+        result.append((t0, t1, count if modulus is None else count % modulus, 0, len(result)))
+        if resets and count > 10**8 and draw(st.integers(0, 9)) == 0:
+            offset -= count
+        time = t1 + took_ms + draw(st.sampled_from([15_000, 60_000, 200_000, SLOT_MS, 2 * SLOT_MS]))
+    return result

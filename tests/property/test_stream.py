@@ -23,7 +23,7 @@ def changed_outside(before: Slots, after: Slots, start_ms: int, end_ms: int) -> 
     return any(rows[0].get(t) != rows[1].get(t) for t in rows[0] | rows[1] if not start_ms <= t < end_ms)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(reading_lists(max_size=60), version_lists(), st.booleans(), st.data())
 def test_stream_is_the_batch_at_every_moment(
     readings: list[Reading], versions: list[RegisterVersion], gauge: bool, data: st.DataObject
@@ -42,7 +42,7 @@ def test_stream_is_the_batch_at_every_moment(
     assert same(stream.slots(), compute(samples_of(readings), versions))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(reading_lists(), version_lists(), version_lists(), st.booleans())
 def test_versions_learned_late_give_the_batch_with_them(
     readings: list[Reading], first: list[RegisterVersion], then: list[RegisterVersion], asked: bool
@@ -57,7 +57,7 @@ def test_versions_learned_late_give_the_batch_with_them(
     assert before is None or not changed_outside(before, after, start, end)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 7), st.floats(0, 0.2))
 def test_a_site_in_ticks_is_its_meters_in_batches(seed: int, ticks: int, faults: float) -> None:
     random = np.random.default_rng(seed)
