@@ -212,6 +212,8 @@ class Answers:
 
     def topology(self) -> tuple[Topology, SignedLine, str] | None:
         """The document in force, its signed line, and the key that signed it."""
+        if not self._may_see("topology"):
+            return None
         current, event = self._sources.office.current(), self._sources.projection.last("topology", self._head)
         return (*current, event.body["public_key"]) if current and event else None
 
@@ -295,6 +297,7 @@ class Answers:
             kind=event.kind,
             prev=event.prev,
             entity=event.entity,
+            actor=event.actor,
             recorded_at=views.moment(event.recorded_ms),
             body=event.body,
         )

@@ -18,7 +18,7 @@ from compliance.answers import Answers, Sources
 from compliance.api import health, problems, routes
 from compliance.api.headers import Etags, SecurityHeaders
 from compliance.console.routes import router as console_router
-from compliance.evaluate import Evaluator, package_version
+from compliance.evaluate import Evaluator
 from compliance.log import Event, EventLog
 from compliance.measure import Measure
 from compliance.projection import Projection
@@ -30,6 +30,8 @@ from compliance.topology import TopologyOffice
 from pue.errors import Fatal, PueError
 from pue.policy import load_profile
 
+API_VERSION = "1.0.0"
+"""Version of the API as /openapi.json describes it."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -41,11 +43,13 @@ def now_ms() -> int:
 class Service:
     """Log, registry, rules and data of one installation."""
 
-    def __init__(self, settings: ComplianceSettings, reader: Reader | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: ComplianceSettings, reader: Reader | None = None, clock_ms: Callable[[], int] = now_ms
+    ) -> None:
+        self.settings, self._clock_ms = settings, clock_ms
         self.profiles = tuple(load_profile(name) for name in settings.compliance.policies)
         signer = load_signer(settings.compliance.key_file)
-        self.log = EventLog(settings.compliance.database, now_ms)
+        self.log = EventLog(settings.compliance.database, clock_ms)
         self.projection = Projection(self.log)
         self.measure = Measure(reader or Reader(settings.series))
         self.evaluator = Evaluator(self.log, self.projection, self.measure, self.profiles)
@@ -55,7 +59,7 @@ class Service:
             settings.compliance.issuer,
             signer,
             settings.compliance.topology_file,
-            now_ms,
+            clock_ms,
         )
 
     @property
@@ -69,7 +73,7 @@ class Service:
             office=self.office,
             issuer=self.settings.compliance.issuer,
             demo=self.settings.compliance.demo,
-            now_ms=now_ms,
+            now_ms=self._clock_ms,
             missing=self.missing,
         )
 
@@ -140,7 +144,7 @@ def application(sources: Sources, scope: Callable[[Request], Scope] = scope_of) 
     """The API and the console over one set of sources."""
     app = FastAPI(
         title="PUE compliance",
-        version=package_version(),
+        version=API_VERSION,
         description="Data-center PUE from signed readings to findings. 系统测算结果，不是行政认定。",
         docs_url=None,
         redoc_url=None,

@@ -134,6 +134,17 @@ def rebuild(config: Config) -> None:
 
 
 @app.command()
+def openapi(config: Config) -> None:
+    """Print the description of the API."""
+    import json
+
+    from compliance.app import application
+
+    with _service(config) as service:
+        typer.echo(json.dumps(application(service.sources).openapi(), ensure_ascii=False, indent=1, sort_keys=True))
+
+
+@app.command()
 def keygen(out: Annotated[Path, typer.Option("--out", help="File of the private key; must not exist.")]) -> None:
     """Make a key to sign topology documents with; prints the public key."""
     from pue.errors import Fatal

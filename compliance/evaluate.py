@@ -12,20 +12,16 @@ from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
-import numpy as np
-
 from compliance.alerts import Step, days, steps, strictest
+from compliance.inputs import evidence_hash
 from compliance.judging import Judged, Written, judge_history, since_ms, unwritten
 from compliance.log import Draft, Event, EventLog
 from compliance.measure import Measure, Measured
 from compliance.projection import Projection
 from compliance.registry import Registered, Registry
 from compliance.terms import facility_facts, local_day
-from pue.canonical import content_hash, sha256_hex
 from pue.findings import Facts
 from pue.policy import Profile, Rule
-from pue.rolling import WindowResult
-from pue.uncertainty import round_micro
 
 FINDING = "finding_recorded"
 RAISED = "alert_raised"
@@ -168,49 +164,10 @@ def finding_body(one: Judged, since: str, pins: Pins, evidence: str) -> dict[str
     }
 
 
-def evidence_hash(one: Judged, facts: Facts, measured: Measured) -> str:
-    """SHA-256 over all inputs of a finding: rule, facts, weights, every meter's energy and gap in every slot."""
-    inputs = {
-        "rule": one.finding.rule,
-        "rule_version": one.finding.rule_version,
-        "facts": {name: _plain(value) for name, value in asdict(facts).items()},
-        "window": _window_inputs(one.window, measured) if one.window else None,
-    }
-    return content_hash(inputs)
-
-
 @lru_cache(1)
 def package_version() -> str:
     """Version of this software."""
     return metadata.version("pue-compliance")
-
-
-def _window_inputs(window: WindowResult, measured: Measured) -> dict[str, Any]:
-    curve = measured.curve
-    start, end = (int(np.searchsorted(curve.edges_ms, at_ms)) for at_ms in (window.from_ms, window.to_ms))
-    names = ("key", "a", "b", "required", "from_ms", "to_ms", "parent", "group", "step_j", "max_power_w")
-    return {
-        "from_ms": window.from_ms,
-        "to_ms": window.to_ms,
-        "terms": [
-            {name: _plain(getattr(term, name)) for name in names} | {"u_rel": str(round_micro(term.u_rel))}
-            for term in curve.terms
-        ],
-        "energy_sha256": _columns_hash(np.diff(curve.meter_j[:, start : end + 1])),
-        "gap_sha256": _columns_hash(np.diff(curve.meter_gap_ms[:, start : end + 1])),
-        "total_j": [window.total_j, window.total_lower_j, window.total_upper_j],
-        "it_j": [window.it_j, window.it_lower_j, window.it_upper_j],
-    }
-
-
-def _columns_hash(columns: np.ndarray[Any, np.dtype[np.int64]]) -> str:
-    return sha256_hex(np.ascontiguousarray(columns, dtype="<i8").tobytes())
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else str(value)
 
 
 def _written(event: Event) -> Written:

@@ -77,6 +77,11 @@ class Measure:
                 self._kept[facility.facts.id] = kept
         return kept[1] if kept else None
 
+    def afresh(self, facility: Registered) -> Measured | None:
+        """What is measured of a facility as it was registered at some time; not kept. None without data."""
+        reader, watermark_ms = self._reader.get(), self.watermark_ms(facility)
+        return _measure(reader, facility, watermark_ms, 0) if reader and watermark_ms is not None else None
+
 
 def _follow(kept: Kept | None, reader: SeriesReader, facility: Registered) -> Kept | None:
     """The kept curve if nothing has changed since, else a new one."""

@@ -322,6 +322,7 @@ class Event:
     kind: str
     prev: str = ""
     entity: str = ""
+    actor: str = ""
     recorded_at: datetime | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
 

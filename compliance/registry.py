@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -148,7 +149,15 @@ def import_registry(log: EventLog, projection: Projection, file: RegistryFile, a
 
 
 def approve_config(log: EventLog, projection: Projection, config: str, actor: str) -> bool:
-    """Approve a configuration by its hash; False if it was approved before."""
+    """Approve a configuration by its hash; False if it was approved before.
+
+    Raises
+    ------
+    Fatal
+        If it is no hash.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", config):
+        raise Fatal(f"{config!r} is no SHA-256; give the 64 hexadecimal digits the collector names")
     seq = projection.refresh()
     if projection.last(f"config:{config}", seq):
         return False

@@ -9,9 +9,10 @@ import numpy as np
 from compliance.answers import Answers
 from compliance.api.models import Evidence, MeterEvidence, RegisterEdge, RegisterReading
 from compliance.charts import meter_energy
+from compliance.inputs import recomputed_hash
+from compliance.log import Event
 from compliance.queries import Finding, NotFound
 from compliance.readers import Readings, SeriesReader
-from compliance.terms import facility_terms
 from compliance.views import share
 from pue.errors import PueError
 from pue.quality import NO_VALUE
@@ -26,6 +27,7 @@ def evidence(answers: Answers, facility_id: str, seq: int | None) -> Evidence:
     finding = _finding(answers, facility_id, seq)
     event = answers.finding_event(facility_id, finding.seq)
     topology = answers.topology_event(finding.topology_version)
+    again = _recomputed(answers, event)
     return Evidence(
         facility=facility_id,
         finding=finding,
@@ -36,7 +38,8 @@ def evidence(answers: Answers, facility_id: str, seq: int | None) -> Evidence:
         package_version=finding.package_version,
         evidence_hash=finding.evidence_hash,
         event_hash=event.hash,
-        meters=list(_meters(answers, facility_id, finding)),
+        reproduced=None if again is None else again == finding.evidence_hash,
+        meters=list(_meters(answers, finding, event.body["registry_seq"])),
     )
 
 
@@ -51,13 +54,23 @@ def _finding(answers: Answers, facility_id: str, seq: int | None) -> Finding:
     return found[0]
 
 
-def _meters(answers: Answers, facility_id: str, finding: Finding) -> Iterator[MeterEvidence]:
-    facility = answers.registered(facility_id)
-    reader, measured = answers.sources.measure.reader.get(), answers.sources.measure.of(facility)
-    if reader is None or measured is None or finding.from_ms is None or finding.to_ms is None:
+def _recomputed(answers: Answers, event: Event) -> str | None:
+    sources = answers.sources
+    rules = [rule for profile in sources.profiles for rule in profile.rules]
+    rule = next(
+        (one for one in rules if (one.id, one.version) == (event.body["rule"], event.body["rule_version"])), None
+    )
+    return recomputed_hash(event, rule, sources.registry, sources.measure) if rule else None
+
+
+def _meters(answers: Answers, finding: Finding, registry_seq: int) -> Iterator[MeterEvidence]:
+    facility = answers.sources.registry.facility(finding.facility, registry_seq)
+    reader = answers.sources.measure.reader.get()
+    measured = answers.sources.measure.afresh(facility) if facility else None
+    if facility is None or reader is None or measured is None or finding.from_ms is None or finding.to_ms is None:
         return
     shards = {agent.shard for agent in facility.agents}
-    for term in facility_terms(facility):
+    for term in measured.curve.terms:
         if term.from_ms < finding.to_ms and (term.to_ms is None or term.to_ms > finding.from_ms):
             energy_j, coverage = meter_energy(measured, term, finding.from_ms, finding.to_ms)
             yield MeterEvidence(

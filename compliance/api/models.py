@@ -66,7 +66,11 @@ class MeterEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything a stranger needs to follow a finding from registers to outcome."""
+    """Everything a stranger needs to follow a finding from registers to outcome.
+
+    `meters` are as registered at `registry_seq`. `reproduced` says whether the data as they are now give the same
+    `evidence_hash`; null if there is nothing left to compute it from.
+    """
 
     facility: str
     finding: queries.Finding
@@ -77,6 +81,7 @@ class Evidence:
     package_version: str
     evidence_hash: str
     event_hash: str
+    reproduced: bool | None
     meters: Sequence[MeterEvidence]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compliance.app import Service
+from compliance.app import Service, now_ms
 from compliance.identifiers import uscc_check_digit
 from compliance.readers import FixedReader
 from compliance.settings import Api, Compliance, ComplianceSettings, Series
@@ -175,9 +175,9 @@ def made_settings(folder: Path, database: str = "") -> ComplianceSettings:
     )
 
 
-def made_service(folder: Path, reader: MadeReader, database: str = "") -> Service:
+def made_service(folder: Path, reader: MadeReader, database: str = "", clock_ms: Callable[[], int] = now_ms) -> Service:
     """The service over made-up series."""
-    return Service(made_settings(folder, database), FixedReader(reader))
+    return Service(made_settings(folder, database), FixedReader(reader), clock_ms)
 
 
 def moment(text: str) -> datetime:

@@ -1,0 +1,78 @@
+"""Everything a finding was computed from, as one hash; and the same hash computed again from today's data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from compliance.judging import Judged
+from compliance.log import Event
+from compliance.measure import Measure, Measured
+from compliance.registry import Registry
+from compliance.terms import facility_facts
+from pue.canonical import content_hash, sha256_hex
+from pue.findings import Facts, judge
+from pue.policy import Rule
+from pue.rolling import WindowResult, window_result
+from pue.uncertainty import round_micro
+from pue.windows import window_bounds
+
+
+def evidence_hash(one: Judged, facts: Facts, measured: Measured) -> str:
+    """SHA-256 over all inputs of a finding: rule, facts, weights, every meter's energy and gap in every slot."""
+    inputs = {
+        "rule": one.finding.rule,
+        "rule_version": one.finding.rule_version,
+        "facts": {name: _plain(value) for name, value in asdict(facts).items()},
+        "window": _window_inputs(one.window, measured) if one.window else None,
+    }
+    return content_hash(inputs)
+
+
+def recomputed_hash(event: Event, rule: Rule, registry: Registry, measure: Measure) -> str | None:
+    """Hash of a finding's inputs with the registry as it was then and the data as they are now.
+
+    None if nothing is left to compute it from.
+    """
+    facility_id, as_of_ms, seq = event.body["facility"], event.body["as_of_ms"], event.body["registry_seq"]
+    facility = registry.facility(facility_id, seq)
+    measured = measure.afresh(facility) if facility else None
+    if facility is None or measured is None:
+        return None
+    held = registry.facility(facility_id, seq, as_of_ms) or facility
+    facts = facility_facts(held, as_of_ms, measured.first_ms)
+    window = None
+    if rule.period is not None:
+        window = window_result(measured.curve, *window_bounds(rule.period, as_of_ms, ZoneInfo(facility.facts.timezone)))
+    return evidence_hash(Judged(judge(rule, facts, window), as_of_ms, window), facts, measured)
+
+
+def _window_inputs(window: WindowResult, measured: Measured) -> dict[str, Any]:
+    curve = measured.curve
+    start, end = (int(np.searchsorted(curve.edges_ms, at_ms)) for at_ms in (window.from_ms, window.to_ms))
+    names = ("key", "a", "b", "required", "from_ms", "to_ms", "parent", "group", "step_j", "max_power_w")
+    return {
+        "from_ms": window.from_ms,
+        "to_ms": window.to_ms,
+        "terms": [
+            {name: _plain(getattr(term, name)) for name in names} | {"u_rel": str(round_micro(term.u_rel))}
+            for term in curve.terms
+        ],
+        "energy_sha256": _columns_hash(np.diff(curve.meter_j[:, start : end + 1])),
+        "gap_sha256": _columns_hash(np.diff(curve.meter_gap_ms[:, start : end + 1])),
+        "total_j": [window.total_j, window.total_lower_j, window.total_upper_j],
+        "it_j": [window.it_j, window.it_lower_j, window.it_upper_j],
+    }
+
+
+def _columns_hash(columns: np.ndarray[Any, np.dtype[np.int64]]) -> str:
+    return sha256_hex(np.ascontiguousarray(columns, dtype="<i8").tobytes())
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else str(value)

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compliance.answers import Answers
+from compliance.app import Service
+from compliance.evaluate import CLEARED, FINDING, RAISED
+from compliance.log import Event
+from compliance.queries import LOOPBACK, Finding
+from compliance.registry import import_registry
+from compliance.registry_file import read_registry
+from tests.unit.compliance.made import (
+    DAY_MS,
+    DAY_SLOTS,
+    IT_J,
+    KEY,
+    START_MS,
+    MadeReader,
+    at,
+    facility_toml,
+    made_reader,
+    made_service,
+    registry_toml,
+)
+
+PINS = ("registry_seq", "positions", "topology_version", "package_version")
+NEW_BUILD = "finding:km01/yunnan-2022-draft/new_build_pue_max"
+RETROFIT = "finding:km01/yunnan-2022-draft/retrofit_pue_over"
+"""START_MS is 10 October 2025: the first whole legal year is November 2025 to October 2026."""
+FIRST_WHOLE_YEAR_MS = at("2026-11-01T00:00")
+
+
+@pytest.fixture
+def services() -> Iterator[list[Service]]:
+    opened: list[Service] = []
+    yield opened
+    for service in opened:
+        service.close()
+
+
+def evaluated(
+    services: list[Service], folder: Path, reader: MadeReader, text: str = "", steps_ms: tuple[int, ...] = ()
+) -> Service:
+    """A service that has evaluated a reader, in one pass or in steps."""
+    folder.mkdir(exist_ok=True)
+    service = made_service(folder, reader)
+    services.append(service)
+    load(service, text or registry_toml())
+    for until_ms in steps_ms or (reader.until_ms,):
+        reader.advance(until_ms)
+        service.evaluate()
+    return service
+
+
+def load(service: Service, text: str) -> None:
+    import_registry(service.log, service.projection, read_registry(text, "registry.toml"), "test")
+
+
+def of(service: Service, *kinds: str, entity: str = "") -> list[Event]:
+    return [event for event in service.log.read() if event.kind in kinds and entity in event.entity]
+
+
+def in_force(service: Service, rule: str = "new_build_pue_max") -> Finding:
+    answers = Answers(service.sources, LOOPBACK)
+    return next(one for one in answers.findings("km01") if one.rule == rule)
+
+
+@pytest.mark.parametrize(
+    ("pue", "build", "new_build", "retrofit"),
+    [
+        (1.25, "new", "compliant", "compliant"),
+        (1.3, "new", "indeterminate", "compliant"),
+        (1.36, "new", "non_compliant", "compliant"),
+        (1.36, "existing", "not_applicable", "compliant"),
+        (1.58, "existing", "not_applicable", "non_compliant"),
+        (1.5, "existing", "not_applicable", "indeterminate"),
+    ],
+)
+def test_a_year_of_known_pue_gives_the_finding_its_arithmetic_calls_for(
+    services: list[Service], tmp_path: Path, pue: float, build: str, new_build: str, retrofit: str
+) -> None:
+    text = registry_toml(facility_toml(build=build))
+    service = evaluated(services, tmp_path, made_reader(lambda _day: pue, 400), text)
+    assert in_force(service).outcome == new_build
+    finding = in_force(service, "retrofit_pue_over")
+    assert finding.outcome == retrofit
+    assert finding.pue is not None
+    assert Fraction(finding.pue) == Fraction(round(pue * 100), 100)
+    assert finding.coverage == "1.000000"
+    assert (finding.from_ms, finding.to_ms) == (at("2025-11-01T00:00"), FIRST_WHOLE_YEAR_MS)
+    assert finding.it_j == 365 * DAY_SLOTS * IT_J
+    assert not finding.binding, "the draft binds nobody"
+
+
+def test_pue_of_a_year_is_the_ratio_of_its_sums(services: list[Service], tmp_path: Path) -> None:
+    service = evaluated(services, tmp_path, made_reader(lambda day: 1.25 if day < 300 else 1.35, 400))
+    days_before = 300 - (at("2025-11-01T00:00") - START_MS) // DAY_MS
+    expected = (Fraction(5, 4) * days_before + Fraction(27, 20) * (365 - days_before)) / 365
+    finding = in_force(service)
+    assert finding.pue is not None
+    assert abs(Fraction(finding.pue) - expected) < Fraction(1, 1_000_000)
+
+
+def test_every_closed_period_has_one_finding_per_rule_and_since_spans_equal_outcomes(
+    services: list[Service], tmp_path: Path
+) -> None:
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.25, 400))
+    events = of(service, FINDING, entity="new_build_pue_max")
+    months = [at(f"2025-{month}-01T00:00") for month in (11, 12)]
+    months += [at(f"2026-{month:02}-01T00:00") for month in range(1, 12)]
+    assert [event.body["as_of_ms"] for event in events] == months
+    assert [event.body["outcome"] for event in events] == ["insufficient_data"] * 12 + ["compliant"]
+    assert {event.body["since"] for event in events[:12]} == {"2025-11-01"}
+    assert events[-1].body["since"] == "2026-11-01"
+
+
+def test_before_a_whole_year_is_metered_nothing_is_decided(services: list[Service], tmp_path: Path) -> None:
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.9, 300))
+    finding = in_force(service)
+    assert finding.outcome == "insufficient_data"
+    assert "window_incomplete" in finding.reasons
+
+
+def test_history_at_once_and_history_as_it_comes_give_the_same_events(services: list[Service], tmp_path: Path) -> None:
+    def reader() -> MadeReader:
+        made = made_reader(lambda day: 1.25 if day < 200 else 1.38 if day < 260 else 1.2, 400)
+        gap = np.zeros(400 * DAY_SLOTS, np.int64)
+        gap[300 * DAY_SLOTS : 304 * DAY_SLOTS + 7] = 1
+        made.put("km01", "it", np.full(400 * DAY_SLOTS, IT_J, np.int64), gap)
+        return made
+
+    at_once = evaluated(services, tmp_path / "at-once", reader())
+    hours = [*range(1, 200 * 24, 401), *range(200 * 24, 240 * 24, 37), *range(240 * 24, 400 * 24, 173)]
+    passes = tuple(START_MS + hour * 3_600_000 for hour in hours)
+    live = evaluated(services, tmp_path / "live", reader(), steps_ms=(*passes, reader().until_ms))
+
+    def content(service: Service) -> list[tuple[str, str, dict[str, object]]]:
+        events = of(service, FINDING, RAISED, CLEARED)
+        rows = [(one.kind, one.entity, {k: v for k, v in one.body.items() if k not in PINS}) for one in events]
+        return sorted(rows, key=lambda row: (row[1], row[2].get("as_of_ms") or row[2]["at_ms"], row[0]))
+
+    assert content(live) == content(at_once)
+    assert {one.kind for one in of(live, RAISED, CLEARED)} == {RAISED, CLEARED}
+
+
+def test_a_second_pass_over_the_same_data_writes_nothing(services: list[Service], tmp_path: Path) -> None:
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.36, 400))
+    head = service.log.head()
+    assert service.evaluate() == []
+    restarted = made_service(tmp_path, made_reader(lambda _day: 1.36, 400))
+    services.append(restarted)
+    assert restarted.evaluate() == []
+    assert restarted.log.head() == head
+
+
+def test_a_period_is_judged_only_when_the_slot_behind_its_end_is_closed(
+    services: list[Service], tmp_path: Path
+) -> None:
+    reader = made_reader(lambda _day: 1.25, 400)
+    service = evaluated(services, tmp_path, reader, steps_ms=(FIRST_WHOLE_YEAR_MS,))
+    assert in_force(service).outcome == "insufficient_data"
+    reader.advance(FIRST_WHOLE_YEAR_MS + 900_000)
+    service.evaluate()
+    assert in_force(service).outcome == "compliant"
+
+
+def test_late_data_that_change_an_outcome_give_a_second_finding_for_the_same_period(
+    services: list[Service], tmp_path: Path
+) -> None:
+    reader = made_reader(lambda _day: 1.25, 400)
+    service = evaluated(services, tmp_path, reader)
+    before = Answers(service.sources, LOOPBACK)
+    reader.put("km01", "main", np.full(400 * DAY_SLOTS, IT_J * 7 // 5, np.int64))
+    service.evaluate()
+    finding = in_force(service)
+    assert (finding.outcome, finding.as_of_ms) == ("non_compliant", FIRST_WHOLE_YEAR_MS)
+    old = next(one for one in before.findings("km01") if one.rule == "new_build_pue_max")
+    assert (old.outcome, old.as_of_ms) == ("compliant", FIRST_WHOLE_YEAR_MS)
+    assert old.evidence_hash != finding.evidence_hash
+
+
+def test_late_data_that_change_no_outcome_write_nothing(services: list[Service], tmp_path: Path) -> None:
+    reader = made_reader(lambda _day: 1.25, 400)
+    service = evaluated(services, tmp_path, reader)
+    reader.put("km01", "main", np.full(400 * DAY_SLOTS, IT_J * 6 // 5, np.int64))
+    assert service.evaluate() == []
+
+
+def test_a_corrected_registry_gives_new_findings_for_the_periods_it_holds_for(
+    services: list[Service], tmp_path: Path
+) -> None:
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.36, 400))
+    assert in_force(service).outcome == "non_compliant"
+    load(service, registry_toml().replace("standard_racks = 4000", "standard_racks = 100"))
+    service.evaluate()
+    assert in_force(service).outcome == "not_applicable"
+
+
+def test_rules_on_facts_are_judged_on_the_day_their_outcome_changes(services: list[Service], tmp_path: Path) -> None:
+    certificate = 'green_grade = "4A"\ngreen_grade_certificate = "C-1"\ngreen_grade_valid_to = 2026-02-01\nhub_cluster'
+    text = registry_toml().replace("hub_cluster", certificate)
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.25, 400), text)
+    events = of(service, FINDING, entity="green_grade_min")
+    outcomes = [(event.body["outcome"], event.body["since"]) for event in events]
+    assert outcomes == [("compliant", "2025-10-11"), ("insufficient_data", "2026-02-01")]
+    assert "certificate_expired" in events[-1].body["reasons"]
+
+
+def test_the_headline_is_the_strictest_rule_about_the_facility(services: list[Service], tmp_path: Path) -> None:
+    for build, rule in (("new", "new_build_pue_max"), ("existing", "retrofit_pue_over")):
+        service = evaluated(
+            services, tmp_path / build, made_reader(lambda _day: 1.25, 400), registry_toml(facility_toml(build=build))
+        )
+        findings = Answers(service.sources, LOOPBACK).findings("km01")
+        assert (findings[0].rule, findings[0].headline) == (rule, True)
+        assert sum(one.headline for one in findings) == 1
+
+
+def test_a_finding_pins_what_it_rests_on(services: list[Service], tmp_path: Path) -> None:
+    reader = made_reader(lambda _day: 1.25, 400)
+    finding = in_force(evaluated(services, tmp_path, reader))
+    assert finding.positions == reader.positions()
+    assert finding.topology_version == 1
+    assert finding.since == date(2026, 11, 1)
+    assert len(finding.evidence_hash) == 64
+
+
+def test_the_evidence_hash_moves_with_every_input(services: list[Service], tmp_path: Path) -> None:
+    def evidence(name: str, text: str = "", mwh: int = 0) -> str:
+        reader = made_reader(lambda _day: 1.25, 400)
+        main = np.full(400 * DAY_SLOTS, IT_J * 5 // 4, np.int64)
+        main[200 * DAY_SLOTS] += mwh
+        reader.put("km01", "main", main)
+        return in_force(evaluated(services, tmp_path / name, reader, text)).evidence_hash
+
+    same = evidence("a")
+    assert evidence("b") == same
+    assert evidence("energy", mwh=3_600) != same
+    assert evidence("class", registry_toml().replace('ct_class = "0.2S"', 'ct_class = "0.5"')) != same
+    assert evidence("facts", registry_toml().replace("standard_racks = 4000", "standard_racks = 4001")) != same
+
+
+def test_a_facility_without_data_has_no_finding_and_does_not_stop_the_others(
+    services: list[Service], tmp_path: Path
+) -> None:
+    text = registry_toml(facility_toml("aa01"), facility_toml("km01"))
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.25, 400), text)
+    assert Answers(service.sources, LOOPBACK).findings("aa01") == ()
+    assert in_force(service).outcome == "compliant"
+
+
+def test_the_signing_key_of_the_made_service_is_the_test_key(services: list[Service], tmp_path: Path) -> None:
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.25, 2))
+    current = service.office.current()
+    assert current is not None
+    KEY.verifier.check(current[1].line, current[1].signature)
