@@ -1,8 +1,9 @@
-"""Which batch goes out next: live first, back-fill in the rest of the window, again when acks stay away. No I/O."""
+"""Which batch goes out next: live first, back-fill in the rest of the window, again when its ack stays away. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from agent.acks import Range
 from agent.spool import Key
@@ -11,10 +12,17 @@ FIRST_RTO_S = 2.0
 LONGEST_RTO_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    sent_s: float
+    is_backfill: bool
+
+
 class Delivery:
     """Batches under way to the collector on the present connection.
 
-    "Under way" means published and not acknowledged by the collector; the broker's PUBACK changes nothing.
+    "Under way" means published and not acknowledged by the collector; the broker's PUBACK changes nothing. Each
+    batch has its own time-out, so that acks for live batches do not hide that an older one was lost.
 
     Parameters
     ----------
@@ -24,10 +32,11 @@ class Delivery:
 
     def __init__(self, window: int) -> None:
         self._widest = self._window = window
-        self._flying: dict[Key, bool] = {}
+        self._flying: dict[Key, _Flight] = {}
+        self._tries: dict[Key, int] = {}
         self._cursor: Key | None = None
-        self._rto_s = FIRST_RTO_S
-        self._waiting_since_s: float | None = None
+        self._heard_s = 0.0
+        self._was_silent = False
         self.is_connected = False
 
     @property
@@ -44,7 +53,6 @@ class Delivery:
             Batches this broker takes at once, if that may be less than the window.
         """
         self._window = min(self._widest, most or self._widest)
-        self._rto_s = FIRST_RTO_S
         self.is_connected = True
         self.rewind()
 
@@ -54,10 +62,11 @@ class Delivery:
         self.rewind()
 
     def rewind(self) -> None:
-        """Start again at the oldest unconfirmed batch."""
+        """Start again at the oldest unconfirmed batch, with short time-outs."""
         self._flying.clear()
+        self._tries.clear()
         self._cursor = None
-        self._waiting_since_s = None
+        self._was_silent = False
 
     def may_send_live(self) -> bool:
         """Is there room for a batch that was just appended?"""
@@ -67,48 +76,54 @@ class Delivery:
         """How many older batches may be sent now."""
         if not self.is_connected:
             return 0
-        backfill = sum(self._flying.values())
+        backfill = sum(flight.is_backfill for flight in self._flying.values())
         return max(0, min(self._window // 2 - backfill, self._window - len(self._flying)))
 
     def is_flying(self, key: Key) -> bool:
-        """Was it sent on this connection and not yet confirmed?"""
+        """Is it under way?"""
         return key in self._flying
 
     def sent(self, key: Key, now_s: float, *, is_backfill: bool) -> None:
         """Note a batch as under way."""
-        self._flying[key] = is_backfill
-        if self._waiting_since_s is None:
-            self._waiting_since_s = now_s
+        self._flying[key] = _Flight(now_s, is_backfill)
+        self._tries[key] = self._tries.get(key, 0) + 1
 
     def passed(self, key: Key) -> None:
         """Back-fill has dealt with this batch."""
         self._cursor = key
 
     def acknowledged(self, epoch: str, ranges: Iterable[Range], now_s: float) -> None:
-        """Take confirmed batches out; any ack shows that the collector is there."""
+        """Take confirmed batches out; the first ack after silence has everything else sent again at once."""
         spans = list(ranges)
-        done = [
-            key for key in self._flying if key.epoch == epoch and any(low <= key.seq <= high for low, high in spans)
-        ]
-        for key in done:
-            del self._flying[key]
-        self._rto_s = FIRST_RTO_S
-        if done:
-            self._waiting_since_s = now_s if self._flying else None
+        for key in [key for key in self._tries if key.epoch == epoch and _within(key.seq, spans)]:
+            del self._tries[key]
+            self._flying.pop(key, None)
+        self._heard_s = now_s
+        if self._was_silent:
+            self.rewind()
 
     def expire(self, now_s: float) -> bool:
-        """Give up waiting when no ack moved for the time-out, which then doubles; True when all is sent again."""
-        if self._waiting_since_s is None or now_s < self._waiting_since_s + self._rto_s:
-            return False
-        self._rto_s = min(self._rto_s * 2, LONGEST_RTO_S)
-        self.rewind()
-        return True
+        """Give up on batches whose ack stayed away; True when there were any, and they are sent again.
+
+        A batch's time-out doubles with each try: one that can never be confirmed costs little.
+        """
+        late = [key for key in self._flying if now_s >= self._due_s(key)]
+        for key in late:
+            self._was_silent |= self._heard_s < self._flying.pop(key).sent_s
+        if late:
+            self._cursor = None
+        return bool(late)
 
     def wait_s(self, now_s: float) -> float:
         """How long nothing has to be done unless something happens. [s]"""
-        if self._waiting_since_s is None:
-            return LONGEST_RTO_S
-        return max(0.0, self._waiting_since_s + self._rto_s - now_s)
+        return max(0.0, min((self._due_s(key) - now_s for key in self._flying), default=LONGEST_RTO_S))
+
+    def _due_s(self, key: Key) -> float:
+        return self._flying[key].sent_s + min(FIRST_RTO_S * 2.0 ** (self._tries[key] - 1), LONGEST_RTO_S)
+
+
+def _within(seq: int, spans: Iterable[Range]) -> bool:
+    return any(low <= seq <= high for low, high in spans)
 
 
 class ReconnectDelay:

@@ -146,7 +146,8 @@ class Session:
         self._report(Connected(self._generation, _limit(limits, "MaximumPacketSize"), _limit(limits, "ReceiveMaximum")))
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, code: ReasonCode, _more: Any) -> None:
-        self._report(Closed(self._generation, str(code)))
+        reason = str(code)
+        self._report(Closed(self._generation, "connection lost" if reason == "Unspecified error" else reason))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         self._report(Message(self._generation, bytes(message.payload)))

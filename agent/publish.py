@@ -94,7 +94,7 @@ class Publisher:
         self._fork_after_s = 0.0
         self._counted_at_s = 0.0
         self._collector: tuple[str, int] | None = None
-        self._said = ""
+        self._said: dict[str, str] = {}
         self._max_packet_bytes: int | None = None
 
     @property
@@ -125,7 +125,7 @@ class Publisher:
         if self._session is None and now_s >= self._connect_at_s:
             self._connect()
         if self._delivery.expire(now_s):
-            log.info("no ack from the collector; sending unconfirmed batches again")
+            log.debug("no ack from the collector in time; sending again")
         self._carry()
         self._backfill()
         if now_s >= self._counted_at_s + _COUNT_EVERY_S:
@@ -158,7 +158,11 @@ class Publisher:
         elif isinstance(event, Message):
             self._on_message(event.payload)
         elif isinstance(event, Refused):
-            self._say(f"broker {self._broker} does not take our batches ({event.reason}); check its access rules")
+            self._say(
+                "taking",
+                event.reason,
+                f"broker {self._broker} does not take our batches ({event.reason}); check its access rules",
+            )
 
     # ---------------------------------------------------------------- broker
 
@@ -177,7 +181,7 @@ class Publisher:
         session = self._session
         if session is None:
             return
-        self._say(f"broker {self._broker} connected")
+        self._say("broker", "up", f"broker {self._broker} connected")
         self._metrics.broker_connected.set(1)
         self._delay.reset()
         self._max_packet_bytes = event.max_packet_bytes
@@ -196,8 +200,10 @@ class Publisher:
         delay_s = self._delay.take_s()
         self._connect_at_s = self._now_s() + delay_s
         self._say(
+            "broker",
+            "down",
             f"broker {self._broker} is not reachable ({event.reason}); polling and spooling go on, "
-            "connecting again when it is back"
+            "connecting again when it is back",
         )
 
     def publish_meta(self) -> None:
@@ -247,8 +253,10 @@ class Publisher:
         if limit is None or len(payload) + _PACKET_OVERHEAD <= limit:
             return True
         self._say(
+            "size",
+            str(limit),
             f"broker {self._broker} takes packets of {limit} bytes, a batch has {len(payload)}; "
-            "raise the broker's maximum packet size"
+            "raise the broker's maximum packet size",
         )
         return False
 
@@ -258,17 +266,17 @@ class Publisher:
         try:
             ack = decode_ack(payload)
         except Reject as error:
-            self._say(f"message on our ack topic is unusable ({error}); check who publishes there")
+            self._say("ack", str(error), f"message on our ack topic is unusable ({error}); check who publishes there")
             return
         try:
             self._take(ack)
         except Retry as error:
-            self._say(str(error))
+            self._say("spool", "full", str(error))
 
     def _take(self, ack: Ack) -> None:
         verdict = self._judge.judge(ack, self._spool.facts(ack.epoch, ack.upto))
         if isinstance(verdict, Ignore):
-            self._say(verdict.reason)
+            self._say("ack", verdict.reason, verdict.reason)
         elif isinstance(verdict, Fork):
             self._fork(ack, verdict)
         else:
@@ -276,7 +284,8 @@ class Publisher:
 
     def _settle(self, ack: Ack, verdict: Settle) -> None:
         for seq, reason in ack.refused:
-            self._say(f"collector {ack.collector} refused batch {seq} of epoch {ack.epoch} ({reason}); it is kept here")
+            text = f"collector {ack.collector} refused batch {seq} of epoch {ack.epoch} ({reason}); it is kept here"
+            self._say(f"refused {ack.epoch} {seq}", reason, text)
         settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed)
         self._metrics.acked.inc(settled)
         self._delivery.acknowledged(ack.epoch, verdict.ranges, self._now_s())
@@ -320,12 +329,12 @@ class Publisher:
                 self._metrics.appended.inc(len(keys))
                 self._events.put_nowait(None)
         except Retry as error:
-            self._say(str(error))
+            self._say("spool", "full", str(error))
 
-    def _say(self, text: str) -> None:
-        """Log a state once, until another one is reached."""
-        if text != self._said:
-            self._said = text
+    def _say(self, subject: str, state: str, text: str) -> None:
+        """Log a subject's state once, until it reaches another one."""
+        if self._said.get(subject) != state:
+            self._said[subject] = state
             log.info(text)
 
     def _now_s(self) -> float:

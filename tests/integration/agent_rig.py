@@ -95,7 +95,14 @@ class Loop:
 
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
 
+    async def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def __exit__(self, *_: object) -> None:
+        self.call(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -111,6 +118,10 @@ def schneider_words(energy_wh: int, power_kw: float) -> list[SimData]:
     ]
 
 
+async def _silence(*_: object) -> None:
+    await asyncio.sleep(3600)
+
+
 @contextlib.contextmanager
 def modbus_meters(units: dict[int, list[SimData]], port: int | None = None) -> Iterator[int]:
     """A gateway with these units; units it has not stay silent."""
@@ -118,7 +129,8 @@ def modbus_meters(units: dict[int, list[SimData]], port: int | None = None) -> I
 
     async def start() -> ModbusTcpServer:
         devices = [SimDevice(id=unit, simdata=words) for unit, words in units.items()]
-        server = ModbusTcpServer(devices, address=(HOST, port), ignore_missing_devices=True)
+        nobody = SimDevice(id=0, simdata=SimData(0, count=65_536, datatype=DataType.REGISTERS), action=_silence)
+        server = ModbusTcpServer([nobody, *devices], address=(HOST, port))
         await server.serve_forever(background=True)
         return server
 

@@ -52,7 +52,7 @@ def test_only_the_collectors_ack_makes_room() -> None:
     assert delivery.backfill_room() == 5
 
 
-def test_without_ack_progress_everything_is_sent_again_after_a_doubling_time() -> None:
+def test_without_ack_a_batch_is_sent_again_after_a_doubling_time() -> None:
     delivery = connected()
     now_s = 0.0
     for rto_s in (2, 4, 8, 16, 32, LONGEST_RTO_S, LONGEST_RTO_S):
@@ -66,21 +66,45 @@ def test_without_ack_progress_everything_is_sent_again_after_a_doubling_time() -
         now_s += rto_s
 
 
-def test_any_ack_shortens_the_time_again() -> None:
+def test_acks_for_live_batches_do_not_hide_that_an_older_one_was_lost() -> None:
     delivery = connected()
     delivery.sent(key(1), 0.0, is_backfill=True)
+    for seq in range(2, 20):
+        delivery.sent(key(seq), seq / 10, is_backfill=False)
+        delivery.acknowledged("e", [(seq, seq)], seq / 10)
     assert delivery.expire(2.0)
-    delivery.sent(key(1), 2.0, is_backfill=True)
-    delivery.acknowledged("e", [], 3.0)
-    assert delivery.wait_s(3.0) == 1.0
+    assert not delivery.is_flying(key(1))
 
 
-def test_progress_starts_the_time_anew_and_an_empty_window_stops_it() -> None:
+def test_a_batch_that_is_never_confirmed_is_sent_ever_less_often_while_others_are() -> None:
+    delivery = connected()
+    sent_at = []
+    for now_s in range(200):
+        delivery.expire(now_s)
+        if not delivery.is_flying(key(1)):
+            delivery.sent(key(1), now_s, is_backfill=True)
+            sent_at.append(now_s)
+        delivery.sent(key(1000 + now_s), now_s, is_backfill=False)
+        delivery.acknowledged("e", [(1000 + now_s, 1000 + now_s)], now_s)
+    assert sent_at == [0, 2, 6, 14, 30, 62, 122, 182]
+
+
+def test_the_first_ack_after_silence_has_everything_else_sent_again_at_once() -> None:
+    delivery = connected()
+    for now_s in (0.0, 2.0):
+        send(delivery, range(1, 4), backfill=True, now_s=now_s)
+        delivery.expire(now_s + 4)
+    send(delivery, range(1, 4), backfill=True, now_s=6.0)
+    delivery.acknowledged("e", [(1, 1)], 7.0)
+    assert not any(delivery.is_flying(key(seq)) for seq in (1, 2, 3))
+    delivery.sent(key(2), 7.0, is_backfill=True)
+    assert delivery.wait_s(7.0) == 2.0
+
+
+def test_an_empty_window_waits_for_nothing() -> None:
     delivery = connected()
     send(delivery, range(1, 3), backfill=False)
-    delivery.acknowledged("e", [(1, 1)], 1.9)
-    assert not delivery.expire(3.8)
-    delivery.acknowledged("e", [(2, 2)], 3.8)
+    delivery.acknowledged("e", [(1, 2)], 1.9)
     assert not delivery.expire(1000.0)
     assert delivery.wait_s(1000.0) == LONGEST_RTO_S
 

@@ -185,6 +185,9 @@ def test_silence_of_the_collector_makes_it_send_again(bench: Bench) -> None:
         bench.clock.advance(2.1)
         await bench.settled()
         assert bench.sent() == [1, 2, 1, 2]
+        bench.clock.advance(2.1)
+        await bench.settled()
+        assert bench.sent() == [1, 2] * 3
 
     play(bench, scene)
 
