@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from collector.intake import Arrival, Intake, Taken
 from collector.topology import Enrolled
@@ -45,14 +47,19 @@ def read_batches(path: Path) -> Iterator[SignedLine]:
         yield from read_lines(_lines(file))
 
 
-def _open(path: Path) -> BinaryIO:
-    file = path.open("rb")
-    start = file.read(2)
-    file.seek(0)
-    return gzip.open(file) if start == GZIP_MAGIC else file  # type: ignore[return-value]
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as file:
+        start = file.read(2)
+        file.seek(0)
+        if start == GZIP_MAGIC:
+            with gzip.open(file) as unpacked:
+                yield io.BufferedReader(unpacked)
+        else:
+            yield file
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
     """Lines no longer than a batch may be: a file without newlines does not fill the memory."""
     while line := file.readline(MAX_JSON_BYTES + 2):
         yield line

@@ -1,0 +1,269 @@
+"""Which batches are kept, known or refused, and what is noticed on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import pytest
+
+from collector.admit import CLONE_MS, FUTURE_MS, Commit, Decision, Duplicate, Gate, Kept, Refuse, Route, admit
+from collector.topology import Enrolled
+from pue.errors import RejectReason
+from pue.signing import Signer
+from pue.wire import (
+    ClockJump,
+    Config,
+    ConfigBatch,
+    Dropped,
+    Handover,
+    ManualReading,
+    MeterReplaced,
+    OutageDeclared,
+    Restored,
+    SignedLine,
+    decode_batch,
+)
+from tests.support.plants import START_MS, FakeAgent, topology_of
+
+NOW_MS = START_MS + 86_400_000
+ROUTE = Route("s0", "km01-a1")
+
+
+@dataclass
+class Memory:
+    """What is kept, as plain dictionaries."""
+
+    batches: dict[tuple[str, str, int], Kept] = field(default_factory=dict)
+    configs: dict[str, Config] = field(default_factory=dict)
+    handovers: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
+        return self.batches.get((agent, epoch, seq))
+
+    def config(self, sha256: str) -> Config | None:
+        return self.configs.get(sha256)
+
+    def newest_epoch(self, agent: str) -> str | None:
+        return max((epoch for name, epoch, _ in self.batches if name == agent), default=None)
+
+    def handover(self, agent: str, epoch: str) -> str | None:
+        return self.handovers.get((agent, epoch))
+
+    def keep(self, signed: SignedLine) -> None:
+        batch = decode_batch(signed.line)
+        self.batches[batch.agent, batch.epoch, batch.seq] = Kept(signed.sha256, batch.prev)
+        if isinstance(batch, ConfigBatch):
+            self.configs[signed.sha256] = batch.body
+
+
+@pytest.fixture
+def agent() -> FakeAgent:
+    made = FakeAgent()
+    made.configure()
+    return made
+
+
+@pytest.fixture
+def memory(agent: FakeAgent) -> Memory:
+    made = Memory()
+    made.keep(agent.batches[0])
+    return made
+
+
+def gate(agent: FakeAgent, memory: Memory, **changes: object) -> Gate:
+    made = Gate(Enrolled.of(topology_of([agent])), memory, NOW_MS, frozenset({"s0"}))
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def reason(decision: Decision) -> tuple[RejectReason, bool]:
+    """Why it was refused, and whether that settles its number."""
+    assert isinstance(decision, Refuse), decision
+    return decision.reason, decision.place is not None
+
+
+def kinds(decision: Decision) -> list[str]:
+    assert isinstance(decision, Commit | Duplicate), decision
+    return [incident.kind.value for incident in decision.incidents]
+
+
+def test_a_good_batch_is_kept_without_a_remark(agent: FakeAgent, memory: Memory) -> None:
+    signed = agent.read([START_MS], [1])
+    decision = admit(signed, ROUTE, gate(agent, memory))
+    assert isinstance(decision, Commit)
+    assert (decision.sha256, decision.place.seq, kinds(decision)) == (signed.sha256, 2, [])
+
+
+def test_a_file_needs_no_topic(agent: FakeAgent, memory: Memory) -> None:
+    assert kinds(admit(agent.read([START_MS], [1]), None, gate(agent, memory))) == []
+
+
+def test_who_is_not_enrolled_settles_nothing(agent: FakeAgent, memory: Memory) -> None:
+    stranger = FakeAgent(agent="km09-a1").configure()
+    assert reason(admit(stranger, None, gate(agent, memory))) == (RejectReason.UNKNOWN_AGENT, False)
+    impostor = FakeAgent().configure()
+    assert reason(admit(impostor, None, gate(agent, memory))) == (RejectReason.UNKNOWN_KEY, False)
+
+
+def test_a_changed_byte_breaks_the_signature_and_settles_nothing(agent: FakeAgent, memory: Memory) -> None:
+    signed = agent.read([START_MS], [1])
+    changed = SignedLine(signed.line.replace(b'"count":[1]', b'"count":[2]'), signed.signature)
+    assert reason(admit(changed, ROUTE, gate(agent, memory))) == (RejectReason.BAD_SIGNATURE, False)
+
+
+def test_a_key_counts_only_while_it_is_valid(agent: FakeAgent, memory: Memory) -> None:
+    enrolment = agent.enrolment()
+    ended = msgspec.structs.replace(enrolment.keys[0], to_ms=START_MS)
+    document = msgspec.structs.replace(topology_of([agent]), agents=[msgspec.structs.replace(enrolment, keys=[ended])])
+    enrolled = Enrolled.of(document)
+    assert reason(admit(agent.read([START_MS], [1]), None, gate(agent, memory, enrolled=enrolled)))[0] == "unknown_key"
+
+
+@pytest.mark.parametrize("line", [b"", b"nonsense", b"{}", b"[" * 100_000, b'{"agent":"km01-a1"}', b"\xff\xfe"])
+def test_bytes_without_a_header_are_malformed(agent: FakeAgent, memory: Memory, line: bytes) -> None:
+    decision = admit(SignedLine(line, b"A" * 88), None, gate(agent, memory))
+    assert reason(decision) == (RejectReason.MALFORMED, False)
+
+
+def test_a_signed_batch_that_does_not_fit_the_contract_settles_its_number(agent: FakeAgent, memory: Memory) -> None:
+    line = agent.read([START_MS], [1]).line.replace(b'"mono_ns":0', b'"mono_ns":0,"extra":1')
+    signed = SignedLine(line, agent.signer.sign(line))
+    assert reason(admit(signed, ROUTE, gate(agent, memory))) == (RejectReason.MALFORMED, True)
+
+
+def test_a_later_version_waits_for_an_upgrade(agent: FakeAgent, memory: Memory) -> None:
+    line = agent.read([START_MS], [1]).line.replace(b'"v":1', b'"v":9')
+    signed = SignedLine(line, agent.signer.sign(line))
+    assert reason(admit(signed, ROUTE, gate(agent, memory))) == (RejectReason.UNSUPPORTED_VERSION, False)
+
+
+def test_anothers_topic_or_site_or_shard_is_refused(agent: FakeAgent, memory: Memory) -> None:
+    signed = agent.read([START_MS], [1])
+    assert reason(admit(signed, Route("s0", "km02-a1"), gate(agent, memory))) == (RejectReason.WRONG_TOPIC, True)
+    assert reason(admit(signed, Route("", ""), gate(agent, memory))) == (RejectReason.WRONG_TOPIC, True)
+    foreign = admit(signed, ROUTE, gate(agent, memory, shards=frozenset({"s7"})))
+    assert reason(foreign) == (RejectReason.WRONG_TOPIC, False)
+    moved = agent.read([START_MS], [1], site="km02")
+    assert reason(admit(moved, ROUTE, gate(agent, memory))) == (RejectReason.WRONG_SITE, True)
+
+
+@pytest.mark.parametrize(("ahead_ms", "is_kept"), [(FUTURE_MS, True), (FUTURE_MS + 1, False)])
+def test_five_minutes_ahead_is_the_limit_for_sending_and_for_reading(
+    agent: FakeAgent, memory: Memory, ahead_ms: int, is_kept: bool
+) -> None:
+    late_send = agent.read([START_MS], [1], sent_ms=NOW_MS + ahead_ms)
+    late_read = agent.read([NOW_MS + ahead_ms], [1], sent_ms=START_MS)
+    for signed in (late_send, late_read):
+        decision = admit(signed, ROUTE, gate(agent, memory))
+        assert isinstance(decision, Commit) is is_kept
+        if not is_kept:
+            assert reason(decision) == (RejectReason.FUTURE_TIME, True)
+
+
+def test_a_configuration_with_an_unregistered_meter_is_refused(agent: FakeAgent, memory: Memory) -> None:
+    agent.meters = ("main-a", "cellar")
+    decision = admit(agent.configure(), ROUTE, gate(replace(agent, meters=("main-a",)), memory))
+    assert reason(decision) == (RejectReason.UNKNOWN_METER, True)
+    assert isinstance(decision, Refuse)
+    assert "'cellar'" in decision.message
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ManualReading(at_ms=START_MS, meter="cellar", quantity="energy_import", count=1, by="x"),
+        OutageDeclared(from_ms=0, to_ms=1, meters=["main-a", "cellar"], reason="x", by="x"),
+    ],
+)
+def test_an_event_about_an_unregistered_meter_is_refused(
+    agent: FakeAgent, memory: Memory, event: ManualReading | OutageDeclared
+) -> None:
+    assert reason(admit(agent.event(event), ROUTE, gate(agent, memory))) == (RejectReason.UNKNOWN_METER, True)
+
+
+def test_data_is_kept_before_its_configuration_is_there(agent: FakeAgent) -> None:
+    signed = agent.read([START_MS], [1], points=[9])
+    assert kinds(admit(signed, ROUTE, gate(agent, Memory()))) == []
+
+
+def test_a_point_the_configuration_has_not_is_malformed(agent: FakeAgent, memory: Memory) -> None:
+    signed = agent.read([START_MS], [1], points=[1])
+    assert reason(admit(signed, ROUTE, gate(agent, memory))) == (RejectReason.MALFORMED, True)
+
+
+def test_the_same_again_is_known_and_other_content_is_an_incident(agent: FakeAgent, memory: Memory) -> None:
+    first = agent.read([START_MS], [1])
+    memory.keep(first)
+    assert kinds(admit(first, ROUTE, gate(agent, memory))) == []
+    other = agent.read([START_MS], [2], seq=2)
+    decision = admit(other, ROUTE, gate(agent, memory))
+    assert isinstance(decision, Duplicate)
+    assert kinds(decision) == ["conflicting_batch"]
+
+
+def test_a_broken_link_is_noticed_from_either_side(agent: FakeAgent, memory: Memory) -> None:
+    agent.prev = "f" * 64
+    assert kinds(admit(agent.read([START_MS], [1]), ROUTE, gate(agent, memory))) == ["chain_mismatch"]
+    late = FakeAgent(signer=agent.signer, epoch=agent.epoch, seq=4, prev="e" * 64, config=agent.config)
+    fourth, fifth = late.read([START_MS], [1], seq=4), late.read([START_MS], [1], seq=5, prev="d" * 64)
+    memory.keep(fifth)
+    assert kinds(admit(fourth, ROUTE, gate(agent, memory))) == ["chain_mismatch"]
+
+
+def test_a_missing_neighbour_says_nothing(agent: FakeAgent, memory: Memory) -> None:
+    agent.read([START_MS], [1])
+    assert kinds(admit(agent.read([START_MS], [1]), ROUTE, gate(agent, memory))) == []
+
+
+def test_the_first_batch_after_a_handover_must_name_it(agent: FakeAgent, memory: Memory) -> None:
+    handover = agent.event(Handover(next_epoch="f" * 20, reason="live"))
+    memory.handovers[agent.agent, agent.epoch] = handover.sha256
+    old = agent.epoch
+    agent.new_epoch(START_MS)
+    assert kinds(admit(agent.read([START_MS], [1]), ROUTE, gate(agent, memory))) == []
+    forged = agent.read([START_MS], [1], seq=1, prev="a" * 64, prev_epoch=old)
+    assert kinds(admit(forged, ROUTE, gate(agent, memory))) == ["chain_mismatch"]
+
+
+def test_an_epoch_that_goes_on_after_a_newer_one_is_a_clone(agent: FakeAgent, memory: Memory) -> None:
+    clone = FakeAgent(signer=agent.signer, epoch=agent.epoch, seq=agent.seq, prev=agent.prev, config=agent.config)
+    agent.new_epoch(START_MS)
+    memory.keep(agent.read([START_MS], [1]))
+    backfill = clone.read([START_MS - 5], [1])
+    assert kinds(admit(backfill, ROUTE, gate(agent, memory))) == []
+    memory.keep(backfill)
+    alive = clone.read([START_MS + CLONE_MS + 1], [1])
+    assert kinds(admit(alive, ROUTE, gate(agent, memory))) == ["clone"]
+
+
+def test_an_unapproved_configuration_is_kept_and_reported(agent: FakeAgent) -> None:
+    unapproved = gate(agent, Memory(), enrolled=Enrolled.of(topology_of([agent], configs=[])))
+    assert kinds(admit(agent.batches[0], ROUTE, unapproved)) == ["unapproved_config"]
+    assert kinds(admit(agent.batches[0], ROUTE, gate(agent, Memory()))) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (Dropped(epoch="0" * 20, from_seq=1, to_seq=2, reason="disk full"), "dropped"),
+        (Restored(old_epoch="0" * 20, head_seq=1, ack_upto=2, ack_sha256="0" * 64, reason="x"), "restored"),
+        (ClockJump(at_ms=START_MS, step_ms=-3_600_000), "clock_jump"),
+        (
+            MeterReplaced(
+                at_ms=START_MS, meter="main-a", quantity="energy_import", old_serial="1", new_serial="2",
+                old_final_count=9, new_initial_count=0,
+            ),
+            "meter_replaced",
+        ),
+    ],
+)  # fmt: skip
+def test_events_people_must_see_are_incidents(
+    agent: FakeAgent, memory: Memory, event: Dropped | Restored | ClockJump | MeterReplaced, kind: str
+) -> None:
+    assert kinds(admit(agent.event(event), ROUTE, gate(agent, memory))) == [kind]
+
+
+def test_another_signer_cannot_speak_for_an_agent(agent: FakeAgent, memory: Memory) -> None:
+    signed = agent.read([START_MS], [1])
+    forged = SignedLine(signed.line, Signer.generate().sign(signed.line))
+    assert reason(admit(forged, ROUTE, gate(agent, memory))) == (RejectReason.BAD_SIGNATURE, False)

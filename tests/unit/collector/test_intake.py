@@ -1,0 +1,165 @@
+"""Groups on their way in: durable first, acked after, and whole again after any crash."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collector import intake
+from collector.app import Parts, opened
+from collector.exporter import export_shard
+from collector.importer import import_file, read_batches
+from collector.intake import Arrival
+from collector.ledger import pack
+from pue.errors import Fatal, Retry
+from pue.wire import Dropped, write_lines
+from tests.support.collectors import Bench, bench
+from tests.support.plants import START_MS, FakeAgent, topology_of, write_topology
+
+
+@pytest.fixture
+def agent() -> FakeAgent:
+    made = FakeAgent()
+    made.configure()
+    for index in range(5):
+        made.read([START_MS + index * 15_000], [index])
+    return made
+
+
+@pytest.fixture
+def desk(tmp_path: Path, agent: FakeAgent) -> Iterator[Bench]:
+    with bench(tmp_path, [agent]) as made:
+        yield made
+
+
+@pytest.fixture
+def parts(desk: Bench) -> Iterator[Parts]:
+    with opened(desk.settings) as made:
+        yield made
+
+
+def arrivals(agent: FakeAgent, *indexes: int) -> list[Arrival]:
+    return [Arrival.of(agent.batches[index]) for index in indexes]
+
+
+def test_acks_tell_what_is_kept_once_the_group_is_durable(parts: Parts, agent: FakeAgent) -> None:
+    taken = parts.intake.take(arrivals(agent, 0, 1, 3), parts.enrolled())
+    ((shard, ack),) = taken.acks
+    assert (shard, ack.upto, ack.ranges, ack.sha256) == ("s0", 2, [(4, 4)], agent.batches[1].sha256)
+    assert taken.committed == 3
+
+
+def test_a_group_may_hold_a_batch_twice(parts: Parts, agent: FakeAgent) -> None:
+    taken = parts.intake.take(arrivals(agent, 0, 0, 1, 0), parts.enrolled())
+    assert (taken.committed, taken.duplicates, parts.ends) == (2, 2, {"s0": 2})
+
+
+def test_when_the_disk_refuses_nothing_is_acked_and_everything_may_come_again(
+    parts: Parts, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise Retry("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.ledgers["s0"], "sync", refuse)
+        with pytest.raises(Retry):
+            parts.intake.take(arrivals(agent, 0, 1), parts.enrolled())
+    assert parts.ends == {"s0": 0}
+    taken = parts.intake.take(arrivals(agent, 0, 1, 2), parts.enrolled())
+    assert (taken.committed, taken.acks[0][1].upto) == (3, 3)
+
+
+def test_an_index_that_could_not_be_written_catches_up_with_the_ledger(
+    parts: Parts, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = parts.index.flush
+
+    def fail(_: dict[str, int]) -> None:
+        raise sqlite3.OperationalError("disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.index, "flush", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            parts.intake.take(arrivals(agent, 0, 1), parts.enrolled())
+    assert parts.index.flush == flush
+    taken = parts.intake.take(arrivals(agent, 0, 1, 2), parts.enrolled())
+    assert (taken.committed, taken.duplicates, taken.acks[0][1].upto) == (1, 2, 3)
+    assert parts.ends == {"s0": 3}
+
+
+def test_the_index_is_made_again_from_the_ledger(desk: Bench, agent: FakeAgent) -> None:
+    dropped = Dropped(epoch=agent.epoch, from_seq=8, to_seq=9, reason="disk full")
+    agent.event(dropped)
+    desk.take(agent.batches)
+    desk.reader.close()
+    for path in (desk.folder / "collector").glob("collector.sqlite*"):
+        path.unlink()
+    with opened(desk.settings) as parts:
+        ack = parts.intake.ack(agent.agent, agent.epoch)
+        assert (ack.upto, ack.sha256) == (9, "0" * 64)
+        assert parts.index.kept(agent.agent, agent.epoch, 7)
+        assert desk.project(parts) == 0
+    assert len(desk.reader.keys("km01")) == 1
+
+
+def test_quarantine_keeps_what_is_refused_once_and_counts_repetitions(parts: Parts) -> None:
+    for _ in range(3):
+        parts.intake.take([Arrival(b"nonsense")], parts.enrolled())
+    assert list(parts.index.quarantined()) == [b"nonsense"]
+    assert parts.index.db.execute("SELECT times FROM quarantine").fetchall() == [(3,)]
+
+
+def test_a_flood_of_garbage_does_not_fill_the_disk(parts: Parts) -> None:
+    flood = intake.Intake("yn-c1", parts.ledgers, parts.index, lambda: START_MS, quarantine_mib=1)
+    for start in range(0, 40, 4):
+        flood.take([Arrival(bytes([start + n]) * 50_000) for n in range(4)], parts.enrolled())
+    kept = sum(len(payload) for payload in parts.index.quarantined())
+    assert 900_000 < kept <= 1024 * 1024
+
+
+def test_an_unregistered_meter_is_readmitted_with_the_next_topology(desk: Bench, agent: FakeAgent) -> None:
+    stranger = FakeAgent(meters=("cellar",), signer=agent.signer, epoch=agent.epoch)
+    batches = [stranger.configure(), stranger.read([START_MS], [1])]
+    assert desk.take(batches).refused == {"unknown_meter": 1}
+    write_topology(desk.folder / "topology.signed", topology_of([stranger], 2))
+    with opened(desk.settings) as parts:
+        taken = parts.intake.readmit(parts.enrolled())
+        assert (taken.committed, taken.refused.total()) == (1, 0)
+        assert list(parts.index.quarantined()) == []
+        assert desk.project(parts) == 1
+
+
+@pytest.mark.parametrize("name", ["a.batches", "a.batches.gz"])
+def test_what_is_exported_can_be_imported_elsewhere(desk: Bench, agent: FakeAgent, tmp_path: Path, name: str) -> None:
+    desk.take(agent.batches)
+    out = tmp_path / name
+    assert export_shard(desk.settings.collector.state_dir, "s0", out) == 6
+    assert list(read_batches(out)) == agent.batches
+    with pytest.raises(Fatal, match="shard 's9' is not in"):
+        export_shard(desk.settings.collector.state_dir, "s9", out)
+    other = tmp_path / "other"
+    with bench(other, [agent]) as second, opened(second.settings) as parts:
+        assert import_file(out, parts.intake, parts.enrolled()).committed == 6
+        assert import_file(out, parts.intake, parts.enrolled()).duplicates == 6
+
+
+@pytest.mark.parametrize("cut", [10, 100, 1000])
+def test_a_cut_file_says_what_is_kept_and_what_to_do(agent: FakeAgent, tmp_path: Path, parts: Parts, cut: int) -> None:
+    path = tmp_path / "cut.batches"
+    path.write_bytes(b"".join(write_lines(agent.batches))[:-cut])
+    with pytest.raises(Fatal, match=r"cut.batches: .* batches before that place are kept, import the whole file again"):
+        import_file(path, parts.intake, parts.enrolled())
+
+
+def test_a_file_of_one_endless_line_is_refused(tmp_path: Path, parts: Parts) -> None:
+    path = tmp_path / "endless.batches"
+    path.write_bytes(b"x" * 2_000_000)
+    with pytest.raises(Fatal, match="not a signature"):
+        import_file(path, parts.intake, parts.enrolled())
+
+
+def test_equal_batches_fill_the_ledger_with_equal_bytes(agent: FakeAgent) -> None:
+    assert pack(agent.batches[1]) == Arrival.of(agent.batches[1]).payload

@@ -1,0 +1,126 @@
+"""Originals survive crashes, and nothing else is believed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from collector.ledger import FRAME_BYTES, Ledger, LedgerReader, pack
+from pue.errors import Fatal, Retry
+from tests.support.plants import FakeAgent
+
+
+def payloads(number: int) -> list[bytes]:
+    return [f"payload {index}".encode() * (index + 1) for index in range(number)]
+
+
+def filled(folder: Path, number: int, **options: int) -> None:
+    ledger = Ledger(folder, **options)
+    for index, payload in enumerate(payloads(number)):
+        assert ledger.append(payload, 1000 + index) == index
+    ledger.sync()
+    ledger.close()
+
+
+def test_records_come_back_as_they_went_in(tmp_path: Path) -> None:
+    filled(tmp_path, 20)
+    records = list(LedgerReader(tmp_path).records(0, 20))
+    assert [record.payload for record in records] == payloads(20)
+    assert [record.number for record in records] == list(range(20))
+    assert records[3].received_ms == 1003
+
+
+def test_a_signed_line_survives_packing() -> None:
+    signed = FakeAgent().configure()
+    assert pack(signed) == pack(signed)
+    from collector.ledger import Record
+
+    assert Record(0, 0, pack(signed)).signed == signed
+
+
+def test_small_segments_are_read_as_one_row(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, segment_bytes=200)
+    for payload in payloads(12):
+        ledger.append(payload, 0)
+        ledger.sync()
+    ledger.close()
+    assert len(list(tmp_path.glob("*.seg"))) > 3
+    reader = LedgerReader(tmp_path)
+    assert [record.payload for record in reader.records(0, 12)] == payloads(12)
+    assert [reader.read(number).payload for number in (7, 2, 8, 11)] == [payloads(12)[n] for n in (7, 2, 8, 11)]
+    again = Ledger(tmp_path, segment_bytes=200)
+    assert again.committed == 12
+    again.close()
+
+
+@pytest.mark.parametrize("missing", [1, 5, FRAME_BYTES, FRAME_BYTES + 1])
+def test_a_torn_tail_is_put_aside_and_writing_goes_on(tmp_path: Path, missing: int) -> None:
+    filled(tmp_path, 5)
+    (segment,) = tmp_path.glob("*.seg")
+    os.truncate(segment, segment.stat().st_size - missing)
+    ledger = Ledger(tmp_path)
+    assert ledger.committed == 4
+    assert ledger.torn_bytes > 0
+    assert ledger.append(b"new", 0) == 4
+    ledger.sync()
+    assert [record.payload for record in ledger.reader.records(0, 5)] == [*payloads(4), b"new"]
+    ledger.close()
+    (torn,) = tmp_path.glob("torn-*.bin")
+    assert torn.stat().st_size == ledger.torn_bytes
+
+
+def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
+    filled(tmp_path, 5)
+    (segment,) = tmp_path.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[FRAME_BYTES + 3] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(Fatal, match=r"record 0 is missing or damaged; restore"):
+        LedgerReader(tmp_path).read(0)
+
+
+def test_nothing_is_there_before_sync(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append(b"x", 0)
+    assert ledger.committed == 0
+    ledger.discard()
+    ledger.append(b"y", 0)
+    ledger.sync()
+    assert ledger.reader.read(0).payload == b"y"
+    ledger.close()
+
+
+def test_a_disk_that_refuses_keeps_nothing_of_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append(b"kept", 0)
+    ledger.sync()
+    ledger.append(b"lost", 0)
+
+    def refuse(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        with pytest.raises(Retry, match=r"cannot append.*make room"):
+            ledger.sync()
+    assert ledger.committed == 1
+    ledger.append(b"after", 0)
+    ledger.sync()
+    assert [record.payload for record in ledger.reader.records(0, 2)] == [b"kept", b"after"]
+    ledger.close()
+
+
+def test_one_shard_has_one_owner_and_counts_its_starts(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "s0")
+    program = f"from pathlib import Path; from collector.ledger import Ledger; Ledger(Path({str(tmp_path / 's0')!r}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert f"shard s0 in {tmp_path} is owned by process {os.getpid()}; stop that collector first" in done.stderr
+    assert ledger.generation == 1
+    ledger.close()
+    again = Ledger(tmp_path / "s0")
+    assert again.generation == 2
+    again.close()

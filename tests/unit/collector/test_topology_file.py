@@ -1,0 +1,81 @@
+"""The topology file is watched, and only something newer and valid replaces what is in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collector.topology import TopologyFile
+from pue.signing import Signer
+from tests.support.plants import ISSUER, FakeAgent, topology_of, write_topology
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "topology.signed"
+
+
+def watch(path: Path) -> TopologyFile:
+    return TopologyFile(path, ISSUER.verifier.to_text(), path.parent / "cache")
+
+
+def write(path: Path, version: int, issuer: Signer = ISSUER) -> None:
+    write_topology(path, topology_of([FakeAgent()], version), issuer)
+
+
+def test_a_new_version_is_taken_once(path: Path) -> None:
+    write(path, 1)
+    file = watch(path)
+    first = file.load()
+    assert first is not None
+    assert (first.version, file.refresh()) == (1, False)
+    write(path, 2)
+    assert file.refresh()
+    assert not file.refresh()
+    assert file.current is not None
+    assert file.current.version == 2
+
+
+def test_a_missing_file_is_named_with_its_remedy_and_taken_when_it_comes(path: Path) -> None:
+    file = watch(path)
+    assert file.load() is None
+    assert str(path) in file.problem
+    assert "pue-compliance topology" in file.problem
+    write(path, 1)
+    assert file.refresh()
+    assert file.problem == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"{}\n" + b"A" * 88 + b"\n"])
+def test_a_bad_file_keeps_the_version_before(path: Path, content: bytes) -> None:
+    write(path, 1)
+    file = watch(path)
+    file.load()
+    path.write_bytes(content)
+    assert not file.refresh()
+    assert file.current is not None
+    assert "version 1 stays in force" in file.problem
+
+
+def test_anothers_signature_or_an_older_version_is_refused(path: Path) -> None:
+    write(path, 2)
+    file = watch(path)
+    file.load()
+    write(path, 3, Signer.generate())
+    assert not file.refresh()
+    assert "bad_signature" in file.problem
+    write(path, 1)
+    assert not file.refresh()
+    assert "older than version 2" in file.problem
+
+
+def test_the_last_good_version_survives_a_restart(path: Path) -> None:
+    write(path, 4)
+    watch(path).load()
+    path.write_bytes(b"broken")
+    file = watch(path)
+    again = file.load()
+    assert again is not None
+    assert again.version == 4
+    assert "version 4 stays in force" in file.problem
