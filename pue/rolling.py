@@ -235,10 +235,17 @@ def rolling_pue(
     shape = (*total_j.shape[:-1], max(total_j.shape[-1] - width_slots, 0))
     if total_j.shape != it_j.shape or (out is not None and out.shape != shape):
         raise Fatal(f"curves {total_j.shape} and {it_j.shape} do not fit an output of {shape}; give equal shapes")
+    _check_whole(total_j, it_j)
     result = np.empty(shape) if out is None else out
     for line in np.ndindex(shape[:-1]):
         _roll(total_j[line], it_j[line], width_slots, result[line])
     return result
+
+
+def _check_whole(*curves: Int64) -> None:
+    for curve in curves:
+        if curve.dtype != np.int64:
+            raise Fatal(f"a curve of {curve.dtype} is not exact; give int64 joules")
 
 
 def _roll(total_j: Int64, it_j: Int64, width: int, out: npt.NDArray[np.float64]) -> None:
@@ -248,11 +255,49 @@ def _roll(total_j: Int64, it_j: Int64, width: int, out: npt.NDArray[np.float64])
         top, bottom, block = over[: stop - start], under[: stop - start], out[start:stop]
         np.subtract(total_j[start + width : stop + width], total_j[start:stop], out=top)
         np.subtract(it_j[start + width : stop + width], it_j[start:stop], out=bottom)
-        if bottom.min() > 0:
-            np.divide(top, bottom, out=block)
-        else:
-            block[:] = np.nan
-            np.divide(top, bottom, out=block, where=bottom > 0)
+        _divide(top, bottom, block)
+
+
+def _divide(over: Int64, under: Int64, out: npt.NDArray[np.float64]) -> None:
+    if under.min(initial=1) > 0:
+        np.divide(over, under, out=out)
+    else:
+        out[...] = np.nan
+        np.divide(over, under, out=out, where=under > 0)
+
+
+def rolling_coverage(gap_ms: Int64, width_slots: int) -> npt.NDArray[np.float64]:
+    """Share of covered time of every window of a fixed width, from the cumulative gap. (E - width,) [-]"""
+    return 1 - (gap_ms[width_slots:] - gap_ms[:-width_slots]) / (width_slots * SLOT_MS)
+
+
+def latest_pue(total_j: Int64, it_j: Int64, widths_slots: Sequence[int]) -> npt.NDArray[np.float64]:
+    """PUE of the newest window of each width, for many facilities at once.
+
+    Parameters
+    ----------
+    total_j, it_j
+        Cumulative E_DC and E_IT at edges, shape (F, E). [J]
+    widths_slots
+        Widths of W windows, at least 1 and less than E. [slots]
+
+    Returns
+    -------
+    ndarray
+        NaN where IT energy is not positive. (F, W) [-]
+
+    Raises
+    ------
+    Fatal
+        If a width is out of range.
+    """
+    if min(widths_slots) < 1 or max(widths_slots) >= total_j.shape[-1]:
+        raise Fatal(f"widths {list(widths_slots)} do not fit {total_j.shape[-1]} edges; use at least 1 and fewer slots")
+    _check_whole(total_j, it_j)
+    starts = [-1 - width for width in widths_slots]
+    result = np.empty((len(total_j), len(starts)))
+    _divide(total_j[:, -1:] - total_j[:, starts], it_j[:, -1:] - it_j[:, starts], result)
+    return result
 
 
 def group_result(results: Sequence[WindowResult]) -> WindowResult:

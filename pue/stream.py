@@ -30,6 +30,7 @@ Range = tuple[int, int]
 
 NOTHING: Range = (0, 0)
 
+_NO_VALUE = int(NO_VALUE)
 _FOREVER_MS = MAX_ENERGY_J
 _COLUMNS = len(fields(Slots))
 _SPARE = 96
@@ -142,7 +143,7 @@ class MeterStream:
         return self._grid.slots()
 
     def _put(self, reading: Reading) -> Range:
-        if reading[3] & NO_VALUE or not self._days.insert(reading):
+        if reading[3] & _NO_VALUE or not self._days.insert(reading):
             return NOTHING
         self._expect()
         return self._touch(reading[1], reading[1])

@@ -114,7 +114,8 @@ def honest_readings(
 ) -> list[Reading]:
     """What a register with a step of 1 J shows of a truth, read at uneven times; it can wrap, and be reset."""
     offset = draw(st.integers(0, 10**9)) if modulus is None else draw(st.integers(0, modulus - 1))
-    time, result = truth[0][0] + draw(st.integers(0, 900_000)), []
+    time = truth[0][0] + draw(st.integers(0, 900_000))
+    result: list[Reading] = []
     while time <= truth[0][-1]:
         taken = time - draw(st.integers(0, took_ms))
         count = int(true_j(truth, taken) // 1) + offset

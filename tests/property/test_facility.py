@@ -69,9 +69,9 @@ def test_the_truth_is_inside_the_bounds_whatever_is_lost(
     curve = facility_curve(both, [term("main", 1, 0), term("other", a, b)], START_MS, END_MS)
     result = window_result(curve, *window)
     one_count = 1 + abs(a) + abs(b)
-    assert result.total_lower_j - one_count <= max(true_total, 0)
+    assert result.total_lower_j - one_count <= max(true_total, Fraction(0))
     assert true_total <= result.total_upper_j + one_count
-    assert result.it_lower_j - one_count <= max(true_it, 0)
+    assert result.it_lower_j - one_count <= max(true_it, Fraction(0))
     assert true_it <= result.it_upper_j + one_count
 
 
