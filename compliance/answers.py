@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from compliance import charts, queries, views
 from compliance.evaluate import FINDING
 from compliance.identifiers import region_prefix, regions
@@ -17,13 +15,13 @@ from compliance.log import Event
 from compliance.measure import Measure, Measured
 from compliance.projection import Projection
 from compliance.queries import BadQuery, NotFound, Scope
+from compliance.readers import reading_before
 from compliance.registry import Registered, Registry
 from compliance.registry_file import ms
 from compliance.topology import TopologyOffice
-from pue.errors import Fatal
 from pue.policy import Profile
-from pue.rolling import WindowResult, group_result, window_result
-from pue.series import SeriesKey, slot_of
+from pue.rolling import WindowResult, group_result
+from pue.series import SLOT_MS, SeriesKey, slot_of
 from pue.topology import Topology
 from pue.windows import WINDOW_IDS, window_bounds
 from pue.wire import SignedLine
@@ -133,10 +131,9 @@ class Answers:
         status = []
         for meter in facility.meters:
             key = SeriesKey(facility.facts.site, meter.id, meter.quantity)
-            times = reader.readings(key, begin_ms, measured.watermark_ms + THIRTY_DAYS_MS).t1_ms
-            last_ms = int(times[-1]) if len(times) else None
-            flags = _flags(reader.slots(key, begin_ms, measured.watermark_ms).flags)
-            status.append(charts.meter_status(measured, meter.id, begin_ms, last_ms, flags))
+            slots = reader.slots(key, begin_ms, measured.watermark_ms)
+            last = reading_before(reader, key, measured.watermark_ms + SLOT_MS)
+            status.append(charts.meter_status(measured, meter.id, begin_ms, slots, last.t1_ms if last else None))
         return tuple(status)
 
     def findings(
@@ -329,7 +326,7 @@ def _bounds(facility: Registered, window: str, at_ms: int) -> tuple[int, int]:
 def _covers(facility: Registered, measured: Measured, window: str, at_ms: int) -> bool:
     """Whether a window has any of a facility's data in it."""
     from_ms, to_ms = _bounds(facility, window, at_ms)
-    return int(measured.curve.edges_ms[0]) <= from_ms and to_ms > measured.first_ms
+    return from_ms < to_ms and measured.first_ms < to_ms
 
 
 def _result(
@@ -340,15 +337,8 @@ def _result(
         begin_ms, end_ms = _bounds(facility, window, at_ms)
     else:
         begin_ms, end_ms = slot_of(from_ms), slot_of(measured.watermark_ms if to_ms is None else to_ms)
-    edges = measured.curve.edges_ms
-    if not int(edges[0]) <= begin_ms < end_ms <= int(edges[-1]):
+    is_named = from_ms is None
+    if not (measured.first_ms <= begin_ms or is_named) or not measured.first_ms < end_ms <= measured.watermark_ms:
         first, last = (views.moment(at).isoformat() for at in (measured.first_ms, measured.watermark_ms))
         raise BadQuery("bad_interval", f"the interval asked for does not lie within the data, {first} to {last}")
-    try:
-        return window_result(measured.curve, begin_ms, end_ms)
-    except Fatal as error:
-        raise BadQuery("bad_interval", str(error)) from None
-
-
-def _flags(flags: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
-    return int(np.bitwise_or.reduce(flags)) if len(flags) else 0
+    return measured.window(begin_ms, end_ms)

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 import uvicorn
 from fastapi import FastAPI, Request
+from starlette.middleware.gzip import GZipMiddleware
 
 from compliance.answers import Answers, Sources
 from compliance.api import health, problems, routes
@@ -44,14 +45,14 @@ class Service:
     """Log, registry, rules and data of one installation."""
 
     def __init__(
-        self, settings: ComplianceSettings, reader: Reader | None = None, clock_ms: Callable[[], int] = now_ms
+        self, settings: ComplianceSettings, measure: Measure | None = None, clock_ms: Callable[[], int] = now_ms
     ) -> None:
         self.settings, self._clock_ms = settings, clock_ms
         self.profiles = tuple(load_profile(name) for name in settings.compliance.policies)
         signer = load_signer(settings.compliance.key_file)
         self.log = EventLog(settings.compliance.database, clock_ms)
         self.projection = Projection(self.log)
-        self.measure = Measure(reader or Reader(settings.series))
+        self.measure = measure or Measure(Reader(settings.series))
         self.evaluator = Evaluator(self.log, self.projection, self.measure, self.profiles)
         self.office = TopologyOffice(
             self.log,
@@ -159,6 +160,7 @@ def application(sources: Sources, scope: Callable[[Request], Scope] = scope_of) 
     app.include_router(console_router(answers_of))
     problems.install(app)
     app.add_middleware(Etags)
+    app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(SecurityHeaders)
     return app
 

@@ -12,7 +12,7 @@ from compliance.views import share
 from pue.facility import FacilityCurve, Term, Weighted
 from pue.rolling import rolling_pue
 from pue.series import SLOT_MS
-from pue.slots import Int64
+from pue.slots import Int64, Slots
 
 WIDTH_SLOTS = {"slot": 1, "1h": 4, "24h": 96, "7d": 672, "30d": 2_880, "365d": 35_040}
 MIN_DRAWN_COVERAGE = 0.5
@@ -35,14 +35,16 @@ def series(measured: Measured | None, from_ms: int, to_ms: int, width: str) -> P
     pue = rolling_pue(curve.total_j, curve.it_j, slots)[at - slots]
     lower, upper = _bounds(curve, at, slots)
     hidden = (coverage < MIN_DRAWN_COVERAGE) | ~np.isfinite(pue)
-    return PueSeries(width, ends[at], *(np.where(hidden, np.nan, column) for column in (pue, lower, upper)), coverage)
+    drawn = [np.where(hidden, np.nan, column) for column in (pue, lower, upper)]
+    return PueSeries(width, ends[at], drawn[0], drawn[1], drawn[2], coverage)
 
 
-def meter_status(measured: Measured, meter: str, begin_ms: int, last_ms: int | None, flags: int) -> MeterStatus:
-    """Coverage and energy of one meter from a time to the watermark."""
+def meter_status(measured: Measured, meter: str, begin_ms: int, slots: Slots, last_ms: int | None) -> MeterStatus:
+    """Coverage and own energy of one meter from a time to the watermark."""
     rows = [row for row, term in enumerate(measured.curve.terms) if term.key.meter == meter]
-    energy_j, coverage = _rows_energy(measured, rows, begin_ms, measured.watermark_ms)
-    return MeterStatus(meter, last_ms, share(coverage), energy_j, flags)
+    _, coverage = _rows_energy(measured, rows, begin_ms, measured.watermark_ms)
+    flags = int(np.bitwise_or.reduce(slots.flags, initial=0))
+    return MeterStatus(meter, last_ms, share(coverage), int(slots.energy_j.sum()), flags)
 
 
 def meter_energy(measured: Measured, term: Term, from_ms: int, to_ms: int) -> tuple[int, Fraction]:

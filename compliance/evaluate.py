@@ -45,7 +45,7 @@ class Evaluator:
         self._log, self._projection, self._measure = log, projection, measure
         self._registry = Registry(projection)
         self._rules = [rule for profile in profiles for rule in profile.rules]
-        self._done: dict[str, tuple[int, int, int]] = {}
+        self._done: dict[str, tuple[int, Measured]] = {}
 
     def run(self) -> list[Event]:
         """One pass over all facilities; the events written.
@@ -69,12 +69,12 @@ class Evaluator:
         measured = self._measure.of(facility)
         if measured is None:
             return []
-        state = (facility.seq, measured.cursor, measured.watermark_ms)
-        if self._done.get(facility.facts.id) == state:
+        done = self._done.get(facility.facts.id)
+        if done is not None and done[0] == facility.seq and done[1] is measured:
             return []
         drafts = [*self._findings(facility, measured, pins), *self._alerts(facility, measured, seq)]
         events = self._log.append(drafts, {one.entity: self._projection.last_seq(one.entity, seq) for one in drafts})
-        self._done[facility.facts.id] = state
+        self._done[facility.facts.id] = (facility.seq, measured)
         return events
 
     def _pins(self, seq: int) -> Pins:

@@ -16,7 +16,7 @@ from compliance.terms import facility_facts
 from pue.canonical import content_hash, sha256_hex
 from pue.findings import Facts, judge
 from pue.policy import Rule
-from pue.rolling import WindowResult, window_result
+from pue.rolling import WindowResult
 from pue.uncertainty import round_micro
 from pue.windows import window_bounds
 
@@ -46,7 +46,7 @@ def recomputed_hash(event: Event, rule: Rule, registry: Registry, measure: Measu
     facts = facility_facts(held, as_of_ms, measured.first_ms)
     window = None
     if rule.period is not None:
-        window = window_result(measured.curve, *window_bounds(rule.period, as_of_ms, ZoneInfo(facility.facts.timezone)))
+        window = measured.window(*window_bounds(rule.period, as_of_ms, ZoneInfo(facility.facts.timezone)))
     return evidence_hash(Judged(judge(rule, facts, window), as_of_ms, window), facts, measured)
 
 

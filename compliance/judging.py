@@ -10,7 +10,7 @@ from compliance.calendar import closes, local_midnights
 from compliance.measure import Measured
 from pue.findings import Facts, Finding, Outcome, judge
 from pue.policy import PUE_KINDS, Rule
-from pue.rolling import WindowResult, window_result
+from pue.rolling import WindowResult
 from pue.windows import window_bounds
 
 FactsAt = Callable[[int], Facts]
@@ -90,7 +90,7 @@ def _window(
         return None
     bounds = window_bounds(rule.period, at_ms, ZoneInfo(zone))
     if bounds not in windows:
-        windows[bounds] = window_result(measured.curve, *bounds)
+        windows[bounds] = measured.window(*bounds)
     return windows[bounds]
 
 

@@ -3,52 +3,78 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import date
+import time
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from threading import Lock
 
 from compliance.readers import Reader, SeriesReader
 from compliance.registry import Registered
-from compliance.registry_file import local_midnight_ms
-from compliance.terms import facility_keys, facility_terms, local_day
+from compliance.terms import facility_keys, facility_terms
 from pue.errors import Retry
 from pue.facility import FacilityCurve, facility_curve
-from pue.series import SLOT_MS, SeriesKey, slot_of
+from pue.rolling import WindowResult, window_result
+from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey, slot_of
 from pue.slots import Slots
 
 _LOG = logging.getLogger(__name__)
 
+QUIET_SECONDS = 60.0
+"""Data that change behind the watermark are taken in with the next slot, or once nothing has changed for this long."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """All that is measured of a facility: its curve up to the watermark.
-
-    The curve begins on 1 January of the year before the first data, so that every legal period that has data, and
-    every window that ends in it, lies inside. `first_ms` is the first slot with data.
-    """
+    """All that is measured of a facility: its curve from the first slot with data up to the watermark."""
 
     curve: FacilityCurve
     first_ms: int
     watermark_ms: int
-    cursor: int
 
     @property
     def settled_ms(self) -> int:
         """Up to here the curve and its bounds stay as they are: the slot behind this edge is closed too. [ms UTC]"""
         return self.watermark_ms - SLOT_MS
 
+    def window(self, from_ms: int, to_ms: int) -> WindowResult:
+        """Everything known of one window that ends inside the data; before the first data nothing is known."""
+        if from_ms >= self.first_ms:
+            return window_result(self.curve, from_ms, to_ms)
+        known = window_result(self.curve, self.first_ms, to_ms)
+        return replace(
+            known,
+            from_ms=from_ms,
+            coverage=known.coverage * (to_ms - self.first_ms) / (to_ms - from_ms),
+            total_upper_j=MAX_ENERGY_J,
+            it_upper_j=MAX_ENERGY_J,
+            pue_lower=Fraction(0) if known.pue is not None else None,
+            pue_upper=None,
+        )
 
-Kept = tuple[tuple[int, int, int], Measured | None]
-"""A curve under the state it was computed for: facility's seq, change cursor, watermark."""
+
+@dataclass(slots=True)
+class _Kept:
+    """A facility's curve, and the state of registry and data it was computed for."""
+
+    seq: int
+    slot_ms: int
+    cursor: int
+    measured: Measured | None
+    newest_cursor: int
+    newest_at_s: float
 
 
 class Measure:
-    """Curves by facility; safe to share between threads."""
+    """Curves by facility; safe to share between threads.
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    A curve is computed again when a slot has closed, when the registry has changed, or when late data have come to
+    rest: live data change the open slot all the time, and that changes no curve.
+    """
+
+    def __init__(self, reader: Reader, quiet_seconds: float = QUIET_SECONDS) -> None:
+        self._reader, self._quiet_seconds = reader, quiet_seconds
         self._lock = Lock()
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, _Kept] = {}
 
     @property
     def reader(self) -> Reader:
@@ -66,42 +92,45 @@ class Measure:
 
     def of(self, facility: Registered) -> Measured | None:
         """Everything measured of a facility; None without data, the last state while the store does not answer."""
-        reader = self._reader.get()
+        name = facility.facts.id
         with self._lock:
-            kept = self._kept.get(facility.facts.id)
             try:
-                kept = _follow(kept, reader, facility) if reader else kept
+                self._follow(facility)
             except Retry as error:
-                _LOG.warning("%s keeps its last figures: %s", facility.facts.id, error)
-            if kept is not None:
-                self._kept[facility.facts.id] = kept
-        return kept[1] if kept else None
+                _LOG.warning("%s keeps its last figures: %s", name, error)
+            return self._kept[name].measured if name in self._kept else None
 
     def afresh(self, facility: Registered) -> Measured | None:
         """What is measured of a facility as it was registered at some time; not kept. None without data."""
         reader, watermark_ms = self._reader.get(), self.watermark_ms(facility)
-        return _measure(reader, facility, watermark_ms, 0) if reader and watermark_ms is not None else None
+        return _measure(reader, facility, watermark_ms) if reader and watermark_ms is not None else None
+
+    def _follow(self, facility: Registered) -> None:
+        """Compute the curve again if there is reason to."""
+        reader, kept = self._reader.get(), self._kept.get(facility.facts.id)
+        time_ms = reader.watermark_ms(facility.facts.site) if reader else None
+        if reader is None or time_ms is None:
+            return
+        cursor, slot_ms = reader.change_cursor(facility.facts.site), slot_of(time_ms)
+        if kept is not None and (kept.seq, kept.slot_ms) == (facility.seq, slot_ms) and not self._is_late(kept, cursor):
+            return
+        if kept is not None:
+            kept.measured = None  # the old curve goes before the new one comes: a facility is held once
+        measured = _measure(reader, facility, slot_ms)
+        self._kept[facility.facts.id] = _Kept(facility.seq, slot_ms, cursor, measured, cursor, time.monotonic())
+
+    def _is_late(self, kept: _Kept, cursor: int) -> bool:
+        """Whether data changed behind the curve and have come to rest since."""
+        if cursor != kept.newest_cursor:
+            kept.newest_cursor, kept.newest_at_s = cursor, time.monotonic()
+        return cursor != kept.cursor and time.monotonic() - kept.newest_at_s >= self._quiet_seconds
 
 
-def _follow(kept: Kept | None, reader: SeriesReader, facility: Registered) -> Kept | None:
-    """The kept curve if nothing has changed since, else a new one."""
-    cursor, time_ms = reader.change_cursor(facility.facts.site), reader.watermark_ms(facility.facts.site)
-    if time_ms is None:
-        return kept
-    state = (facility.seq, cursor, slot_of(time_ms))
-    if kept is not None and kept[0] == state:
-        return kept
-    return state, _measure(reader, facility, slot_of(time_ms), cursor)
-
-
-def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int, cursor: int) -> Measured | None:
+def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int) -> Measured | None:
     beyond_ms = watermark_ms + SLOT_MS  # the open slot's row carries the bounds of the last edge
     slots: dict[SeriesKey, Slots] = {key: reader.slots(key, 0, beyond_ms) for key in facility_keys(facility)}
     starts = [int(one.start_ms[0]) for one in slots.values() if len(one)]
     if not starts or min(starts) >= watermark_ms:
         return None
-    zone = facility.facts.timezone
-    year = local_day(min(starts), zone).year
-    from_ms = slot_of(local_midnight_ms(date(year - 1, 1, 1), zone))
-    curve = facility_curve(slots, facility_terms(facility), from_ms, watermark_ms)
-    return Measured(curve, min(starts), watermark_ms, cursor)
+    curve = facility_curve(slots, facility_terms(facility), min(starts), watermark_ms)
+    return Measured(curve, min(starts), watermark_ms)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
 
+import numpy as np
+
 from compliance.settings import Series
 from pue.errors import Retry
+from pue.quality import NO_VALUE
 from pue.series import SeriesKey
 from pue.slots import Int64, Slots
 from pue.wire import SignedLine
+
+SEARCH_MS = (3_600_000, 86_400_000, 400 * 86_400_000)
+"""How far from a time a reading with a value is looked for, nearest first."""
 
 
 class Readings(Protocol):
@@ -38,6 +45,38 @@ class SeriesReader(Protocol):
     def change_cursor(self, site: str) -> int: ...
     def positions(self) -> Mapping[str, int]: ...
     def original(self, shard: str, record: int) -> SignedLine: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading that has a value."""
+
+    t1_ms: int
+    count: int
+    quality: int
+    record: int
+
+
+def reading_before(reader: SeriesReader, key: SeriesKey, at_ms: int) -> Reading | None:
+    """The last reading with a value before a time."""
+    return _nearest(reader, key, at_ms, -1)
+
+
+def reading_from(reader: SeriesReader, key: SeriesKey, at_ms: int) -> Reading | None:
+    """The first reading with a value at or after a time."""
+    return _nearest(reader, key, at_ms, +1)
+
+
+def _nearest(reader: SeriesReader, key: SeriesKey, at_ms: int, direction: int) -> Reading | None:
+    """Look in wider and wider spans, so that the usual case reads little."""
+    for span_ms in SEARCH_MS:
+        from_ms, to_ms = (at_ms - span_ms, at_ms) if direction < 0 else (at_ms, at_ms + span_ms)
+        found = reader.readings(key, from_ms, to_ms)
+        good = np.flatnonzero((found.quality & int(NO_VALUE)) == 0)
+        if len(good):
+            index = int(good[-1] if direction < 0 else good[0])
+            return Reading(*(int(column[index]) for column in (found.t1_ms, found.count, found.quality, found.record)))
+    return None
 
 
 class Reader:

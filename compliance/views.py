@@ -194,7 +194,7 @@ def _core(event: Event) -> Finding:
 
 def _finding_view(event: Event, is_headline: bool) -> queries.Finding:
     body = event.body
-    columns = {column.name: body.get(column.name) for column in fields(queries.Finding)}
+    columns: dict[str, Any] = {column.name: body.get(column.name) for column in fields(queries.Finding)}
     return queries.Finding(
         **{
             **columns,

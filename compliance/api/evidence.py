@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from compliance.answers import Answers
 from compliance.api.models import Evidence, MeterEvidence, RegisterEdge, RegisterReading
 from compliance.charts import meter_energy
 from compliance.inputs import recomputed_hash
 from compliance.log import Event
 from compliance.queries import Finding, NotFound
-from compliance.readers import Readings, SeriesReader
+from compliance.readers import Reading, SeriesReader, reading_before, reading_from
 from compliance.views import share
 from pue.errors import PueError
-from pue.quality import NO_VALUE
 from pue.series import SeriesKey
-
-SEARCH_MS = 40 * 24 * 3_600_000
-"""How far from an edge a reading is looked for."""
 
 
 def evidence(answers: Answers, facility_id: str, seq: int | None) -> Evidence:
@@ -86,26 +80,23 @@ def _meters(answers: Answers, finding: Finding, registry_seq: int) -> Iterator[M
 
 
 def _edge(reader: SeriesReader, key: SeriesKey, at_ms: int, shards: set[str]) -> RegisterEdge:
-    readings = reader.readings(key, at_ms - SEARCH_MS, at_ms + SEARCH_MS)
-    good = np.flatnonzero((readings.quality & int(NO_VALUE)) == 0)
-    times = readings.t1_ms[good]
-    after = int(np.searchsorted(times, at_ms))
     return RegisterEdge(
         at_ms=at_ms,
-        before=_reading(reader, readings, int(good[after - 1]), shards) if after > 0 else None,
-        after=_reading(reader, readings, int(good[after]), shards) if after < len(good) else None,
+        before=_reading(reader, reading_before(reader, key, at_ms), shards),
+        after=_reading(reader, reading_from(reader, key, at_ms), shards),
     )
 
 
-def _reading(reader: SeriesReader, readings: Readings, index: int, shards: set[str]) -> RegisterReading:
-    record = int(readings.record[index])
-    shard, digest = _original(reader, shards, record)
+def _reading(reader: SeriesReader, found: Reading | None, shards: set[str]) -> RegisterReading | None:
+    if found is None:
+        return None
+    shard, digest = _original(reader, shards, found.record)
     return RegisterReading(
-        t1_ms=int(readings.t1_ms[index]),
-        count=str(int(readings.count[index])),
-        quality=int(readings.quality[index]),
+        t1_ms=found.t1_ms,
+        count=str(found.count),
+        quality=found.quality,
         shard=shard,
-        record=record,
+        record=found.record,
         original_sha256=digest,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from compliance.app import Service, now_ms
 from compliance.identifiers import uscc_check_digit
+from compliance.measure import Measure
 from compliance.readers import FixedReader
 from compliance.settings import Api, Compliance, ComplianceSettings, Series
 from pue.errors import Reject, RejectReason
@@ -177,7 +178,7 @@ def made_settings(folder: Path, database: str = "") -> ComplianceSettings:
 
 def made_service(folder: Path, reader: MadeReader, database: str = "", clock_ms: Callable[[], int] = now_ms) -> Service:
     """The service over made-up series."""
-    return Service(made_settings(folder, database), FixedReader(reader), clock_ms)
+    return Service(made_settings(folder, database), Measure(FixedReader(reader), quiet_seconds=0), clock_ms)
 
 
 def moment(text: str) -> datetime:
