@@ -5,35 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
 from compliance.console import marks, numbers, words
+from compliance.console.overview import Chip, class_chips, class_of, legend, outcome_chips, outcome_of, spread, tiles
 from compliance.console.reader import Frame, Reader, newest_and_oldest
-from compliance.console.tiles import LEVELS, Tile, places, tile_grid
-from compliance.queries import ComplianceRow, Queries, Region, RegionCompliance, RegionPue, Status
-from pue.decimals import show_pue
+from compliance.queries import ComplianceRow, Queries, Region, RegionCompliance, Status
 
 PROVINCE = "53"
 ZONE = ZoneInfo("Asia/Shanghai")
 USUAL_PERIOD = "ttm"
 COLUMNS = ("name", "prefecture", "class", "pue", "margin", "coverage", "finding", "alert", "since")
 FILTERS = ("outcome", "region", "class", "alert")
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A link that filters the table."""
-
-    href: str
-    text: str
-    count: int
-    chosen: bool
-    code: str = ""
-    """Outcome, for its icon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +96,12 @@ def province_page(queries: Queries, reader: Reader) -> ProvincePage:
         total=len(table.rows),
         lead=texts("province.lead", total=len(table.rows), judged=sum(row.finding is not None for row in table.rows)),
         draft=any(row.finding is not None and not row.finding.binding for row in table.rows),
-        counts=_outcome_chips(table, reader),
-        classes=_class_chips(table.rows, reader),
-        spread=_spread(table.rows, queries, reader),
-        tiles=_tiles(table.rows, queries.region_pue(PROVINCE, period), regions, reader, texts("window." + period)),
+        counts=outcome_chips(table.rows, reader),
+        classes=class_chips(table.rows, reader),
+        spread=spread(table.rows, queries.rules(), reader),
+        tiles=tiles(table.rows, queries.region_pue(PROVINCE, period), regions, reader, texts("window." + period)),
         tiles_how=texts("province.tiles_how", window=texts("window." + period)),
-        legend=_legend(reader),
+        legend=legend(reader),
         columns=tuple(_column(name, sort, descending, reader) for name in COLUMNS),
         rows=tuple(_row(row, regions, reader) for row in arranged),
         caption=_caption(sort, descending, reader),
@@ -145,19 +131,11 @@ def _frame(reader: Reader, status: Status, table: RegionCompliance) -> Frame:
 def _matches(row: ComplianceRow, reader: Reader) -> bool:
     wanted = reader.parameters
     return (
-        wanted.get("outcome", _outcome(row)) == _outcome(row)
+        wanted.get("outcome", outcome_of(row)) == outcome_of(row)
         and row.facility.region.startswith(wanted.get("region", ""))
-        and wanted.get("class", _class(row)) == _class(row)
+        and wanted.get("class", class_of(row)) == class_of(row)
         and ("alert" not in wanted or any(alert.active for alert in row.alerts))
     )
-
-
-def _outcome(row: ComplianceRow) -> str:
-    return row.finding.outcome if row.finding else words.NO_FINDING
-
-
-def _class(row: ComplianceRow) -> str:
-    return f"{row.facility.build}-{row.facility.scale}"
 
 
 def _order(reader: Reader) -> tuple[str, bool]:
@@ -174,11 +152,11 @@ def _sorted(rows: Sequence[ComplianceRow], sort: str, descending: bool, reader: 
     keys: dict[str, SortKey] = {
         "name": lambda row: _name(row, reader),
         "prefecture": lambda row: row.facility.region,
-        "class": _class,
+        "class": class_of,
         "pue": lambda row: float(row.finding.pue) if row.finding and row.finding.pue else None,
         "margin": _margin,
         "coverage": lambda row: float(row.finding.coverage) if row.finding and row.finding.coverage else None,
-        "finding": lambda row: words.SEVERITY.index(_outcome(row)) if _outcome(row) in words.SEVERITY else None,
+        "finding": lambda row: words.SEVERITY.index(outcome_of(row)) if outcome_of(row) in words.SEVERITY else None,
         "alert": lambda row: -sum(alert.active for alert in row.alerts),
         "since": lambda row: row.finding.since if row.finding else None,
     }
@@ -193,80 +171,6 @@ def _margin(row: ComplianceRow) -> float | None:
 
 def _name(row: ComplianceRow, reader: Reader) -> str:
     return reader.texts.pick(row.facility.name, row.facility.name_en)
-
-
-def _outcome_chips(table: RegionCompliance, reader: Reader) -> tuple[Chip, ...]:
-    texts, current = reader.texts, reader.parameters.get("outcome")
-    counts = Counter(_outcome(row) for row in table.rows)
-    codes = [code for code in words.SEVERITY if counts[code] or code in ("compliant", "non_compliant")]
-    return tuple(
-        Chip(
-            href=reader.link(outcome=None if code == current else code),
-            text=texts.code("outcome", code),
-            count=counts[code],
-            chosen=code == current,
-            code=code,
-        )
-        for code in codes
-    )
-
-
-def _class_chips(rows: Sequence[ComplianceRow], reader: Reader) -> tuple[Chip, ...]:
-    current, counts = reader.parameters.get("class"), Counter(_class(row) for row in rows)
-    names = {_class(row): words.facility_class(row.facility, reader.texts) for row in rows}
-    return tuple(
-        Chip(reader.link(**{"class": None if code == current else code}), names[code], count, code == current)
-        for code, count in counts.most_common()
-    )
-
-
-def _tiles(
-    rows: Sequence[ComplianceRow], region: RegionPue | None, regions: dict[str, Region], reader: Reader, window: str
-) -> Markup:
-    tiles = {code: _tile(code, regions[code], rows, region, reader) for code in places() if code in regions}
-    shown = reader.ratio(region.pue.pue) if region else numbers.NONE
-    texts = reader.texts
-    province = (texts("province.name") + " PUE", shown, window)
-    return marks.drawn(tile_grid(tiles, texts("province.tiles"), province))
-
-
-def _tile(code: str, region: Region, rows: Sequence[ComplianceRow], pue: RegionPue | None, reader: Reader) -> Tile:
-    texts = reader.texts
-    inside = [row for row in rows if row.facility.region.startswith(code)]
-    ratio = _ratio_of_sums([row.facility.id for row in inside], pue)
-    over = sum(_outcome(row) == "non_compliant" for row in inside)
-    name = texts.pick(region.short, region.en)
-    shown = numbers.NONE if ratio is None else show_pue(ratio, numbers.PLACES, reader.limits)
-    chosen = reader.parameters.get("region") == code
-    return Tile(
-        name=name,
-        pue=None if ratio is None else float(ratio),
-        shown=shown,
-        facilities=len(inside),
-        count_text=texts("province.tile_count", count=len(inside)),
-        over_text=texts("province.tile_over", count=len(inside), over=over) if over else "",
-        href=reader.link(region=None if chosen else code),
-        chosen=chosen,
-        description=texts("province.tile_description", name=name, pue=shown, count=len(inside), over=over),
-    )
-
-
-def _ratio_of_sums(facilities: Sequence[str], pue: RegionPue | None) -> Fraction | None:
-    """Sum of total energy by sum of IT energy; never a mean of ratios."""
-    parts = [pue.facilities[name] for name in facilities if pue and name in pue.facilities]
-    it_j = sum(part.it_j for part in parts)
-    return Fraction(sum(part.total_j for part in parts), it_j) if it_j > 0 else None
-
-
-def _legend(reader: Reader) -> tuple[tuple[str, str], ...]:
-    low, high = (f"{level:g}" for level in LEVELS)
-    return (
-        ("level0", f"≤ {low}"),
-        ("level1", f"{low} – {high}"),
-        ("level2", f"> {high}"),
-        ("unknown", reader.texts("province.legend_unknown")),
-        ("empty", reader.texts("province.legend_empty")),
-    )
 
 
 def _column(name: str, sort: str, descending: bool, reader: Reader) -> Column:
@@ -298,7 +202,7 @@ def _row(row: ComplianceRow, regions: dict[str, Region], reader: Reader) -> Row:
         rolling=_rolling(row, reader),
         margin=words.margin(row.margin, texts),
         limit=_limit(row, reader),
-        over=_outcome(row) == "non_compliant",
+        over=outcome_of(row) == "non_compliant",
         coverage=numbers.percent(coverage),
         bar=marks.drawn("" if coverage is None else marks.share_bar(float(coverage))),
         verdict=words.verdict(finding.outcome if finding else None, texts),
@@ -320,16 +224,6 @@ def _limit(row: ComplianceRow, reader: Reader) -> str:
         return ""
     limit = numbers.limit(row.finding.comparator, row.finding.limit)
     return reader.texts("facility.limit_with", name=words.limit_name(row.finding, reader.texts), limit=limit)
-
-
-def _spread(rows: Sequence[ComplianceRow], queries: Queries, reader: Reader) -> Markup:
-    """All facilities with a judged PUE on one scale."""
-    points = [(float(row.finding.pue), row.finding.outcome) for row in rows if row.finding and row.finding.pue]
-    if not points:
-        return marks.drawn("")
-    limits = sorted({float(rule.limit) for rule in queries.rules() if rule.limit})
-    low, high = (reader.ratio(f"{edge(points)[0]:.6f}") for edge in (min, max))
-    return marks.drawn(marks.spread(points, limits, reader.texts("province.spread_description", low=low, high=high)))
 
 
 def _rolling(row: ComplianceRow, reader: Reader) -> str:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from compliance.console import numbers
 from compliance.console.language import Texts
-from compliance.queries import BadQuery, Status
+from compliance.queries import BadQuery, Rule, Status
 
 HOME = "/console"
 KEPT = ("lang", "valid_at", "known_at")
@@ -95,6 +95,20 @@ class Reader:
 def _address(path: str, parameters: Mapping[str, str | None]) -> str:
     given = {name: value for name, value in parameters.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A reader looking at one facility: its time zone, and the rules by profile and id."""
+
+    reader: Reader
+    zone: ZoneInfo
+    rules: Mapping[tuple[str, str], Rule]
+
+    @property
+    def texts(self) -> Texts:
+        """The reader's."""
+        return self.reader.texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,6 @@ class Judged:
     from_ms: int
     to_ms: int
     value: float
-    label: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +180,7 @@ def trend_chart(trend: Trend, words: Words, size: Size, name: str) -> str:
         *_fast(frame, trend, fast, words),
         *_limits(frame, trend.limits),
         *_slow(frame, slow, trend, name),
-        *_judged(frame, trend.judged, trend.limits),
+        *_judged(frame, trend.judged),
     ]
     return _svg(frame, words, name, _hover(fast, slow, trend), body)
 
@@ -346,15 +345,9 @@ def _limits(frame: Frame, limits: Sequence[LimitLine]) -> Iterator[str]:
             yield _text(f"{kind} note", right + 6, y + 21, "start", line.note)
 
 
-def _judged(frame: Frame, judged: Judged | None, limits: Sequence[LimitLine]) -> Iterator[str]:
-    """The judged value over its period, its label on the side away from the nearest limit."""
+def _judged(frame: Frame, judged: Judged | None) -> Iterator[str]:
     if judged is None:
         return
     start, end = max(judged.from_ms, frame.from_ms), min(judged.to_ms, frame.to_ms)
-    if start >= end:
-        return
-    y = frame.y(judged.value)
-    nearest = min(limits, key=lambda line: abs(line.value - judged.value), default=None)
-    below = nearest is not None and judged.value <= nearest.value
-    yield f'<path class="judged" d="M{frame.x(start):.1f} {y:.1f}H{frame.x(end):.1f}"/>'
-    yield _text("judged label", frame.x(start) + 6, y + (17 if below else -8), "start", judged.label)
+    if start < end:
+        yield f'<path class="judged" d="M{frame.x(start):.1f} {frame.y(judged.value):.1f}H{frame.x(end):.1f}"/>'

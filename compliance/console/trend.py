@@ -42,6 +42,7 @@ class TrendView:
     wide: Markup
     narrow: Markup
     caption: str
+    judged: str
     ranges: tuple[RangeLink, ...]
     page: str
     zone: str
@@ -53,6 +54,7 @@ def trend_view(
     """Read and draw the chosen time, a year up to the watermark unless the address says otherwise."""
     zone, texts = ZoneInfo(facility.timezone), reader.texts
     from_ms, to_ms = chosen_range(reader, zone, watermark_ms)
+    finding, judged = _judged(findings)
     fast = queries.pue_series(facility.id, from_ms, to_ms, "slot")
     slow = queries.pue_series(facility.id, from_ms, to_ms, "30d")
     trend = Trend(
@@ -64,7 +66,7 @@ def trend_view(
         rolling_ms=slow.edge_ms,
         rolling=slow.pue,
         limits=limit_lines(queries.rules(), findings, texts),
-        judged=_judged(findings, reader),
+        judged=judged,
         zone=zone,
     )
     facts = _facts(trend, reader)
@@ -79,6 +81,7 @@ def trend_view(
         wide=drawn(trend_chart(trend, drawn_words, WIDE, "trend-wide")),
         narrow=drawn(trend_chart(trend, drawn_words, NARROW, "trend-narrow")),
         caption=texts("trend.caption" if facts["high"] else "trend.caption_empty", **facts),
+        judged=texts("trend.judged", pue=reader.ratio(finding.pue)) if finding else "",
         ranges=_ranges(reader, from_ms, to_ms, watermark_ms),
         page=reader.link(**{"from": None, "to": None, "range": None}),
         zone=facility.timezone,
@@ -114,12 +117,11 @@ def limit_lines(rules: Sequence[Rule], findings: Sequence[Finding], texts: Texts
     return tuple(lines[value] for value in sorted(lines))
 
 
-def _judged(findings: Sequence[Finding], reader: Reader) -> Judged | None:
+def _judged(findings: Sequence[Finding]) -> tuple[Finding, Judged] | tuple[None, None]:
     for finding in findings:
         if finding.headline and finding.pue and finding.from_ms is not None and finding.to_ms is not None:
-            label = reader.texts("trend.judged", pue=reader.ratio(finding.pue))
-            return Judged(finding.from_ms, finding.to_ms, float(finding.pue), label)
-    return None
+            return finding, Judged(finding.from_ms, finding.to_ms, float(finding.pue))
+    return None, None
 
 
 def _facts(trend: Trend, reader: Reader) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from compliance.console import numbers
@@ -58,11 +59,18 @@ def limit_name(row: Rule | Finding, texts: Texts) -> str:
     return texts.by_key.get(f"limit.{row.consequence}", texts("limit.duty"))
 
 
-def reasons(codes: tuple[str, ...], texts: Texts) -> list[str]:
-    """Sentences for reason codes; what stands behind a colon (a meter) is named after the sentence."""
-    parts = [code.partition(":") for code in codes]
-    found = [(reason_text(code), about) for code, _, about in parts]
-    return [texts.pick(text.zh, text.en) + (f" ({about})" if about else "") for text, about in found]
+def reasons(codes: Iterable[str], texts: Texts) -> list[str]:
+    """A sentence per reason; what stands behind the codes' colons (meters) is named after it."""
+    about: dict[str, list[str]] = {}
+    for code in codes:
+        name, _, detail = code.partition(":")
+        about.setdefault(name, []).extend([detail] if detail else [])
+    return [_sentence(name, details, texts) for name, details in about.items()]
+
+
+def _sentence(reason: str, details: list[str], texts: Texts) -> str:
+    text = reason_text(reason)
+    return texts.pick(text.zh, text.en) + (f" ({', '.join(details)})" if details else "")
 
 
 def flags(bits: int, texts: Texts) -> list[str]:

@@ -88,7 +88,7 @@ def rule(rule_id: str, kind: str, comparator: str | None, limit: str | None, tit
         id=rule_id, version="1-3f9a0c12be77", profile="yunnan-2022-draft", title=title, title_en=title_en, kind=kind,
         strength="hard", status="draft", comparator=comparator, limit=limit, period="ttm" if limit else None,
         binding=False, consequence="retrofit" if kind == "duty" else "rectify_new_build",
-        citation=f"{DOCUMENT} 六", clause="六", quote=title,
+        citation=DOCUMENT, clause="六", quote=title,
     )  # fmt: skip
 
 

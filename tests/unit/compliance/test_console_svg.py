@@ -143,7 +143,7 @@ def test_chart_has_escaped_title_description_and_no_inline_style() -> None:
 
 def test_judged_period_is_drawn_over_its_own_time_only() -> None:
     half = START_MS + YEAR_MS // 2
-    judged = svg.Judged(START_MS - YEAR_MS, half, 1.281, "judged 1.281")
+    judged = svg.Judged(START_MS - YEAR_MS, half, 1.281)
     chart = parse(svg.trend_chart(replace(trend(year()), judged=judged), WORDS, svg.WIDE, "t"))
     path = next(node for node in chart.iter(f"{NAMESPACE}path") if node.get("class") == "judged")
     assert path.get("d", "").startswith(f"M{svg.WIDE.left:.1f} ")

@@ -78,7 +78,9 @@ def test_every_outcome_has_a_rank_and_an_icon() -> None:
 def test_reasons_are_sentences_and_name_the_meter(language: str) -> None:
     texts = load_texts()[language]
     assert all(text and text not in set(Reason) for text in words.reasons(tuple(Reason), texts))
-    assert words.reasons(("required_meter_missing:ups-b",), texts)[0].endswith("(ups-b)")
+    named = words.reasons(("required_meter_missing:ups-a", "no_it_energy", "required_meter_missing:ups-b"), texts)
+    assert len(named) == 2
+    assert named[0].endswith("(ups-a, ups-b)")
 
 
 def test_a_code_without_words_is_shown_as_it_is() -> None:
