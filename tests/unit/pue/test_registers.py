@@ -19,7 +19,7 @@ MILLION = 1_000_000
 
 
 def flags(slots: Slots) -> list[int]:
-    return slots.flags.tolist()
+    return [int(mark) for mark in slots.flags]
 
 
 # Plain reading

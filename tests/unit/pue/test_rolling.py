@@ -27,6 +27,11 @@ def test_pue_is_the_ratio_of_sums_and_not_the_mean_of_ratios() -> None:
     assert (result.total_j, result.it_j) == (720 * KWH, 580 * KWH)
 
 
+def test_the_curves_of_both_energies_are_cumulative() -> None:
+    assert CURVE.total_j.tolist() == [0, 120 * KWH, 720 * KWH]
+    assert CURVE.it_j.tolist() == [0, 80 * KWH, 580 * KWH]
+
+
 def test_uncertainty_of_one_meter_on_each_side_adds_in_squares() -> None:
     result = window_result(CURVE, 0, 2 * SLOT_MS)
     assert result.u_pue == pytest.approx(float(Fraction(720, 580)) * 0.005, rel=1e-6)
@@ -54,7 +59,7 @@ def test_no_it_energy_is_no_pue_and_never_zero() -> None:
 
 def test_an_empty_window_has_nothing() -> None:
     result = window_result(CURVE, SLOT_MS, SLOT_MS)
-    assert (result.total_j, result.total_upper_j, result.coverage, result.pue) == (0, 0, 0, None)
+    assert (result.total_j, result.total_upper_j, result.coverage, result.pue) == (0, 0, Fraction(0), None)
 
 
 def test_a_window_that_the_curve_does_not_hold_is_refused() -> None:
@@ -100,6 +105,11 @@ def test_a_facility_without_data_counts_against_its_groups_coverage() -> None:
     only = group_result([blind])
     assert (only.pue, only.u_pue, only.coverage) == (None, None, Fraction(0))
     assert not only.quality_share
+
+
+def test_shares_of_members_without_facility_energy_weigh_alike() -> None:
+    lone = window_result(facility({"main": [0], "it": [80]}, *TERMS), 0, SLOT_MS)
+    assert group_result([lone, replace(lone, quality_share={})]).quality_share == {"measured": Fraction(1, 2)}
 
 
 def test_a_group_with_a_member_of_unknown_uncertainty_has_none() -> None:
