@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import NoReturn
@@ -16,15 +16,13 @@ from agent.chain import Body, Sealer, new_epoch_id
 from agent.clock import Clock, JumpDetector, SystemClock
 from agent.cycle import Poller
 from agent.drivers import Link
-from agent.drivers.modbus import ModbusLink
-from agent.drivers.snmp import SnmpEngine, SnmpLink
 from agent.health import Metrics, serving
 from agent.logs import report_loop_trouble
 from agent.mqtt import Session
 from agent.plan import Plan, make_plan
 from agent.poll import MAX_BATCH_BYTES, Reading, next_tick_ms, readings_bodies
 from agent.publish import Publisher
-from agent.settings import AgentSettings, load_signer
+from agent.settings import AgentSettings, LinkTable, load_signer
 from agent.spool import Spool
 from pue.errors import Retry
 from pue.profile import Profile
@@ -65,20 +63,36 @@ async def run_agent(settings: AgentSettings, profiles: Mapping[str, Profile]) ->
 
 @asynccontextmanager
 async def open_links(plan: Plan, clock: Clock) -> AsyncIterator[dict[str, Link]]:
-    """A driver per link, with one SNMP engine for all; connects nothing yet."""
-    engine = SnmpEngine()
+    """A driver per link; connects nothing yet."""
+    tables = [planned.link for planned in plan.links]
     links: dict[str, Link] = {}
-    for planned in plan.links:
-        if planned.link.transport == "modbus-tcp":
-            links[planned.link.id] = ModbusLink(planned.link, clock)
-        else:
-            links[planned.link.id] = SnmpLink(planned.link, clock, engine)
+    for transport, make in _MAKERS.items():
+        if used := [table for table in tables if table.transport == transport]:
+            links.update(make(used, clock))
     try:
         yield links
     finally:
         for link in links.values():
             await link.close()
-        await engine.close()
+
+
+def _modbus_links(tables: Sequence[LinkTable], clock: Clock) -> dict[str, Link]:
+    from agent.drivers.modbus import ModbusLink  # only where used: each protocol library costs 10 MB
+
+    return {table.id: ModbusLink(table, clock) for table in tables}
+
+
+def _snmp_links(tables: Sequence[LinkTable], clock: Clock) -> dict[str, Link]:
+    from agent.drivers.snmp import SnmpEngine, SnmpLink
+
+    engine = SnmpEngine(users=len(tables))
+    return {table.id: SnmpLink(table, clock, engine) for table in tables}
+
+
+_MAKERS: dict[str, Callable[[Sequence[LinkTable], Clock], dict[str, Link]]] = {
+    "modbus-tcp": _modbus_links,
+    "snmp-v2c": _snmp_links,
+}
 
 
 class Agent:
@@ -116,7 +130,8 @@ class Agent:
             for task in [stopped, *tasks]:
                 task.cancel()
             await asyncio.gather(stopped, *tasks, return_exceptions=True)
-            log.info("stopped; %d batches wait for the collector", self._spool.backlog().batches)
+            appended, waiting = self._metrics.total_appended, self._spool.backlog().batches
+            log.info("stopped; %d readings appended, %d batches wait for the collector", appended, waiting)
 
     def _begin(self) -> None:
         head = self._spool.head

@@ -41,6 +41,11 @@ class Metrics:
         self.unacked.set_function(lambda: self.backlog.batches)
         self.oldest.set_function(lambda: age_seconds(self.backlog.oldest_ms, clock.wall_ms()))
 
+    @property
+    def total_appended(self) -> int:
+        """Readings in batches on disk since the start."""
+        return round(self.registry.get_sample_value("pue_agent_readings_appended_total") or 0)
+
     def count_reading(self, quality: Quality) -> None:
         """Count one reading under its quality."""
         self.readings.labels(quality_label(quality)).inc()

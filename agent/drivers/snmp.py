@@ -53,9 +53,10 @@ class _Dispatcher(SnmpDispatcher):  # type: ignore[misc]  # pysnmp has no types
 
 
 class SnmpEngine:
-    """The process's one dispatcher, shared by all SNMP links."""
+    """The process's one dispatcher, shared by all SNMP links; closed with the last of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: int = 1) -> None:
+        self._users = users
         self._dispatcher: _Dispatcher | None = None
         self.in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
 
@@ -66,9 +67,10 @@ class SnmpEngine:
             self._dispatcher = _Dispatcher()
         return self._dispatcher
 
-    async def close(self) -> None:
-        """Close the socket and the timer."""
-        if self._dispatcher is not None:
+    async def release(self) -> None:
+        """One link less; after the last the socket and the timer are closed."""
+        self._users -= 1
+        if self._users == 0 and self._dispatcher is not None:
             self._dispatcher.close()
             self._dispatcher = None
             await asyncio.sleep(0)
@@ -104,6 +106,7 @@ class SnmpLink:
 
     async def close(self) -> None:
         self._target = None
+        await self._engine.release()
 
     async def _get(self, oids: Sequence[str]) -> dict[str, str]:
         """Each object's value as BER in hexadecimal, of exactly the objects asked for."""

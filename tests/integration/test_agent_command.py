@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from pue.canonical import ZERO_HASH
 from pue.signing import Signer, Verifier
 from pue.wire import EventBatch, Handover, OutageDeclared, SignedLine, seal, write_lines
@@ -30,7 +35,32 @@ from tests.integration.agent_rig import (
 pytestmark = pytest.mark.integration
 
 
-def pue_agent(*words: object) -> subprocess.CompletedProcess[str]:
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def pue_agent(*words: object) -> Done:
+    """The command in this process: importing everything anew would cost a second each time."""
+    words_before, root = sys.argv, logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    out, err = io.StringIO(), io.StringIO()
+    sys.argv = ["pue-agent", *(str(word) for word in words)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+        code: object = 0
+    except SystemExit as leave:
+        code = leave.code
+    finally:
+        sys.argv = words_before
+        root.handlers[:], root.level = handlers, level
+    return Done(int(str(code or 0)), out.getvalue(), err.getvalue())
+
+
+def pue_agent_process(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agent.cli", *(str(word) for word in words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
@@ -55,7 +85,7 @@ def test_an_unknown_key_is_one_line_with_file_line_and_field(tmp_path: Path) -> 
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    done = pue_agent("check", "--config", tmp_path / "none.toml", "--debug")
+    done = pue_agent_process("check", "--config", tmp_path / "none.toml", "--debug")
     assert "Traceback" in done.stderr
 
 
@@ -103,7 +133,7 @@ def test_profiles_lists_every_model() -> None:
 def test_a_health_port_in_use_is_named_and_nothing_is_left_locked(tmp_path: Path) -> None:
     agent = settings(tmp_path)
     with socket.create_server((HOST, agent.health_port)):
-        done = pue_agent("run", "--config", agent.config)
+        done = pue_agent_process("run", "--config", agent.config)
     assert done.returncode == 2
     assert f"health.port {agent.health_port} cannot be opened (Address already in use); use a free port" in done.stderr
     assert "Traceback" not in done.stderr
@@ -113,7 +143,7 @@ def test_a_second_agent_on_the_same_spool_is_refused(tmp_path: Path) -> None:
     agent = settings(tmp_path)
     with agent:
         wait_until(lambda: agent.metric("pue_agent_batches_appended_total") >= 1, "running")
-        done = pue_agent("run", "--config", agent.config)
+        done = pue_agent_process("run", "--config", agent.config)
         assert agent.child is not None
         assert f"is held by process {agent.child.pid}; stop that agent" in done.stderr
     assert done.returncode == 2
@@ -121,7 +151,7 @@ def test_a_second_agent_on_the_same_spool_is_refused(tmp_path: Path) -> None:
 
 def test_the_agent_needs_none_of_the_other_parts_libraries(tmp_path: Path) -> None:
     code = (
-        "import sys, json, agent.cli, agent.app\n"
+        "import sys, json, agent.cli, agent.app, agent.drivers.modbus, agent.drivers.snmp\n"
         "print(json.dumps([n for n in ('numpy', 'fastapi', 'influxdb_client', 'pandas', 'sqlalchemy', 'collector',"
         " 'compliance', 'simulators') if n in sys.modules]))"
     )

@@ -65,7 +65,6 @@ async def read(link: LinkTable, meter: PlannedMeter, times: int = 1) -> list[Ans
     under_test = SnmpLink(link, SystemClock(), engine)
     answers = [answer for _ in range(times) for answer in await under_test.read(meter)]
     await under_test.close()
-    await engine.close()
     return answers
 
 
