@@ -273,22 +273,20 @@ class _Grid:
         chosen_start = first_ms if from_first else max(start_ms, first_ms)
         chosen_end = last_ms if to_last else min(end_ms, last_ms)
         self._fit(first_ms if from_first else self._start_ms, last_ms if to_last else max(self._end_ms, chosen_end))
-        if chosen_start < chosen_end:
-            place, source = (chosen_start - self._start_ms) // SLOT_MS, (chosen_start - first_ms) // SLOT_MS
-            width = (chosen_end - chosen_start) // SLOT_MS
-            for column, field in zip(self._columns, fields(Slots), strict=True):
-                column[place : place + width] = getattr(slots, field.name)[source : source + width]
+        place, source = (chosen_start - self._start_ms) // SLOT_MS, (chosen_start - first_ms) // SLOT_MS
+        width = max(chosen_end - chosen_start, 0) // SLOT_MS
+        for column, field in zip(self._columns, fields(Slots), strict=True):
+            column[place : place + width] = getattr(slots, field.name)[source : source + width]
 
     def _fit(self, start_ms: int, end_ms: int) -> None:
         """Make the grid reach from start to end."""
         count = (end_ms - start_ms) // SLOT_MS
         if start_ms != self._start_ms or count > self._columns.shape[1]:
             columns = np.zeros((_COLUMNS, count + count // 2 + _SPARE), np.int64)
-            kept_start, kept_end = max(start_ms, self._start_ms), min(end_ms, self._end_ms)
-            if kept_start < kept_end:
-                to, source = (kept_start - start_ms) // SLOT_MS, (kept_start - self._start_ms) // SLOT_MS
-                width = (kept_end - kept_start) // SLOT_MS
-                columns[:, to : to + width] = self._columns[:, source : source + width]
+            kept_ms = max(start_ms, self._start_ms)
+            to, source = (kept_ms - start_ms) // SLOT_MS, (kept_ms - self._start_ms) // SLOT_MS
+            width = max(min(end_ms, self._end_ms) - kept_ms, 0) // SLOT_MS
+            columns[:, to : to + width] = self._columns[:, source : source + width]
             self._columns = columns
         self._start_ms, self._count = start_ms, count
 

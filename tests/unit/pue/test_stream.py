@@ -162,3 +162,11 @@ def test_a_site_reads_all_meters_in_one_tick(ticks: int) -> None:
         readings = [(place * MINUTE_MS, count) for place, count in enumerate(counts)]
         assert same(site.slots(meter), register_slots(samples(*readings), [row]))
         assert same(site.slots(meter), register_slots(samples(*readings), [row]))
+
+
+def test_three_readings_of_one_time_keep_the_order_of_their_batches() -> None:
+    stream = MeterStream([version()])
+    for order in (5, 9, 7, 6):
+        stream.add(MINUTE_MS, MINUTE_MS, order, 0, order)
+    stream.add(SLOT_MS, SLOT_MS, 8, 0, 10)
+    assert stream.slots().energy_j.tolist() == [3, 0]
