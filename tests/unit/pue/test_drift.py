@@ -110,7 +110,7 @@ def test_days_without_weather_say_nothing_about_a_baseline_that_needs_it() -> No
 def test_load_outside_the_learned_range_is_not_believed() -> None:
     baseline = fit_baseline(plant(365))
     assert baseline.believes(plant(7, load=1.1)).all()
-    assert not baseline.believes(plant(7, load=0.7)).any()
+    assert not baseline.believes(plant(7, load=0.65)).any()
     assert not baseline.believes(plant(7, load=1.4)).any()
 
 
