@@ -13,13 +13,15 @@ from simulators.broker import broker_command
 from simulators.processes import Child, Crew, command
 from simulators.scenario import Site
 from simulators.serve import READY
-from simulators.state import Ports, Store, check_port, choose_ports, prepare, write_files
+from simulators.state import POLL_SECONDS, Ports, Store, check_port, choose_ports, prepare, write_files
 from simulators.watch import Api, Snapshot, metrics
 
 COMMAND_S = 120.0
 START_S = 30.0
 POLL_S = 0.2
+AGENT = "agent-"
 _WRITTEN = re.compile(r": (\d+) readings$", re.MULTILINE)
+_APPENDED = re.compile(r"stopped; (\d+) readings appended")
 _STORED = re.compile(r"(\d+) readings stored")
 
 
@@ -33,6 +35,8 @@ class Figures:
     all_findings_s: float = 0.0
     history_readings: int = 0
     imported_readings: int = 0
+    appended_readings: int = 0
+    stored_readings: int = 0
     steps_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -95,7 +99,7 @@ class Chain:
         self._start_neighbours()
         self._start_agents_epochs()
         self.figures.import_s = importing.wait(COMMAND_S)
-        self.figures.imported_readings = _readings(importing)
+        self.figures.imported_readings = _number(_STORED, importing)
         self._step("import")
 
     def start(self) -> None:
@@ -104,7 +108,7 @@ class Chain:
         check_port(self.ports.console)
         self._compliance("compliance", "serve")
         for site in self.sites:
-            self.crew.start(f"agent-{site.spec.id}", *self._agent("run", site))
+            self.crew.start(f"{AGENT}{site.spec.id}", *self._agent("run", site))
         self.wait_for("the console", self.api.is_up, START_S)
         self._step("console up")
 
@@ -158,18 +162,26 @@ class Chain:
         self.figures.all_findings_s = self.elapsed_s
         self._step("findings")
 
-    def quiet(self, seconds: float) -> Snapshot:
-        """Return a moment in which nothing is under way: what agents appended is what the collector stored.
+    def settle(self, seconds: float) -> Snapshot:
+        """Stop the agents while none has anything to deliver, then let the collector store what it has.
 
-        If there is none within the time, the last moment.
+        Returns the last snapshot with agents; afterwards `figures` hold what was appended and stored.
         """
         deadline_s = time.monotonic() + seconds
-        while True:
-            before, after = self.flow(), self.flow()
-            is_quiet = before.appended == after.stored == after.appended and len(after.agents) == len(self.sites)
-            if is_quiet or time.monotonic() > deadline_s:
-                return after
+        snapshot = self.flow()
+        while not _is_idle(snapshot, time.time()) and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
+            snapshot = self.flow()
+        agents = [child for child in self.crew.children if child.name.startswith(AGENT)]
+        for agent in agents:
+            agent.stop()
+        appended = sum(_number(_APPENDED, agent) for agent in agents)
+        stored = self.flow().stored
+        while stored != appended and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
+            stored = self.flow().stored
+        self.figures.appended_readings, self.figures.stored_readings = appended, stored
+        return snapshot
 
     def _write_history(self) -> None:
         """Let two processes write the batch files."""
@@ -209,7 +221,13 @@ class Chain:
         self._say(f"{self.elapsed_s:5.1f} s  {name}")
 
 
-def _readings(importing: Child) -> int:
-    """Readings the import says it has stored."""
-    found = _STORED.findall(importing.tail(100))
+def _is_idle(snapshot: Snapshot, now_s: float) -> bool:
+    """Nothing waits, and the next tick, which all agents share, is still some way off."""
+    phase = now_s % POLL_SECONDS / POLL_SECONDS
+    return snapshot.agents_sum("pue_agent_spool_unacked_batches") == 0 and 0.3 < phase < 0.8
+
+
+def _number(pattern: re.Pattern[str], child: Child) -> int:
+    """Last number a process's log states so."""
+    found = pattern.findall(child.tail(100))
     return int(found[-1]) if found else 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 FINDINGS_S = 120.0
-QUIET_S = 15.0
+SETTLE_S = 60.0
 DRAW_S = 1.0
 MEASURE_S = 0.25
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -142,13 +142,15 @@ def _finish(chain: Chain, panel: Panel, options: Options) -> int:
     from simulators.check import Counts, answers, comparable
     from simulators.expect import expected
 
-    quiet = chain.quiet(QUIET_S)
+    last = chain.settle(SETTLE_S)
     figures = chain.figures
-    counts = Counts(figures.history_readings, figures.imported_readings, quiet.appended, quiet.stored)
+    counts = Counts(
+        figures.history_readings, figures.imported_readings, figures.appended_readings, figures.stored_readings
+    )
     findings = chain.api.findings(site.spec.id for site in chain.sites)
     alerts = chain.api.alerts()
     wanted = [expected(site.afresh()) for site in chain.sites]
-    rows = answers(wanted, findings, alerts, quiet, counts)
+    rows = answers(wanted, findings, alerts, last, counts)
     panel.result(rows)
     for name, value in _figures(chain).items():
         panel.say(f"{name}: {value}")

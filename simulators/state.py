@@ -17,7 +17,9 @@ from simulators.scenario import Site, write_simulation
 
 MARK = ".pue-demo"
 FOLDERS = ("agents", "history", "keys", "logs", "state")
-POLL_SECONDS = 2.0
+POLL_SECONDS = 5.0
+EVALUATE_SECONDS = 10.0
+"""Findings follow months and alerts follow days: every evaluation reads the whole year again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def _compliance(ports: Ports, store: Store) -> str:
         "key_file": "keys/compliance.key",
         "topology_file": "state/topology.signed",
         "demo": True,
-        "evaluate_seconds": 1.0,
+        "evaluate_seconds": EVALUATE_SECONDS,
     }
     return _tables(
         ("[compliance]", compliance, 'policies = ["yunnan-2022-draft"]'),
