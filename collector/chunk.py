@@ -45,7 +45,6 @@ class Chunk:
 
     shard: str
     readings: int = 0
-    sites: set[str] = field(default_factory=set)
     orders: dict[int, Order] = field(default_factory=dict)
     waiting: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
@@ -100,7 +99,6 @@ class Chunk:
 
     def _add(self, record: int, batch: Batch, numbers: Int64, columns: Int64) -> None:
         self.orders[record] = (batch.epoch, batch.seq)
-        self.sites.add(batch.site)
         self._parts.append((numbers, columns))
         self.readings += columns.shape[1]
 

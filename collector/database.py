@@ -48,6 +48,9 @@ CREATE TABLE series (
     versions TEXT NOT NULL, PRIMARY KEY (site, meter, quantity)
 ) WITHOUT ROWID;
 CREATE TABLE site (site TEXT PRIMARY KEY, changes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE change (
+    site TEXT, number INTEGER, from_ms INTEGER NOT NULL, PRIMARY KEY (site, number)
+) WITHOUT ROWID;
 CREATE TABLE pending (
     config TEXT, shard TEXT, record INTEGER, PRIMARY KEY (config, shard, record)
 ) WITHOUT ROWID;

@@ -13,15 +13,17 @@ class Health:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._committed = self._counter("batches_committed", "Batches kept in the ledger.")
-        self._refused = self._counter("batches_refused", "Batches put into quarantine.", ("reason",))
-        self._duplicates = self._counter("batches_duplicate", "Batches that were kept already.")
-        self._incidents = self._counter("incidents", "Incidents noticed.", ("kind",))
-        self._stored = self._counter("readings_stored", "Readings written to the series store.")
-        self._acks = self._counter("acks_sent", "Acks sent to agents.")
-        self.lag = self._gauge("projection_lag_records", "Records kept and not yet projected.")
-        self.store_up = self._gauge("store_up", "1 while the series store answers.")
-        self.broker_connected = self._gauge("broker_connected", "1 while connected to the broker.")
+        self._committed = self._counter("pue_collector_batches_committed_total", "Batches kept in the ledger.")
+        self._refused = self._counter(
+            "pue_collector_batches_refused_total", "Batches put into quarantine.", ("reason",)
+        )
+        self._duplicates = self._counter("pue_collector_batches_duplicate_total", "Batches that were kept already.")
+        self._incidents = self._counter("pue_collector_incidents_total", "Incidents noticed.", ("kind",))
+        self._stored = self._counter("pue_collector_readings_stored_total", "Readings written to the series store.")
+        self._acks = self._counter("pue_collector_acks_sent_total", "Acks sent to agents.")
+        self.lag = self._gauge("pue_collector_projection_lag_records", "Records kept and not yet projected.")
+        self.store_up = self._gauge("pue_collector_store_up", "1 while the series store answers.")
+        self.broker_connected = self._gauge("pue_collector_broker_connected", "1 while connected to the broker.")
 
     def serve(self, port: int) -> None:
         """Answer on 127.0.0.1.
@@ -56,7 +58,7 @@ class Health:
         self._acks.inc(count)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
-        return Counter(f"pue_collector_{name}", text, labels, registry=self.registry)
+        return Counter(name, text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"pue_collector_{name}", text, registry=self.registry)
+        return Gauge(name, text, registry=self.registry)

@@ -68,11 +68,13 @@ class Progress:
             self.db.execute("INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?, ?)", row)
             self._known[key] = state
 
-    def changed(self, sites: Iterable[str]) -> None:
-        """Raise the change cursor of sites."""
-        self.db.executemany(
-            "INSERT INTO site VALUES (?, 1) ON CONFLICT DO UPDATE SET changes = changes + 1", [(s,) for s in sites]
-        )
+    def changed(self, site: str, from_ms: int) -> None:
+        """Raise a site's change cursor; slots from `from_ms` on may differ now."""
+        (number,) = self.db.execute(
+            "INSERT INTO site VALUES (?, 1) ON CONFLICT DO UPDATE SET changes = changes + 1 RETURNING changes", (site,)
+        ).fetchone()
+        self.db.execute("DELETE FROM change WHERE site = ? AND from_ms >= ?", (site, from_ms))
+        self.db.execute("INSERT INTO change VALUES (?, ?, ?)", (site, number, from_ms))
 
     def wait_for(self, config: str, shard: str, record: int) -> None:
         """A record whose configuration is not there yet."""
@@ -129,7 +131,8 @@ class Progress:
     def reset(self) -> None:
         """Start the projection over; the change cursors go on, so that readers notice."""
         self.db.execute("UPDATE shard SET projected = 0")
-        self.db.execute("UPDATE site SET changes = changes + 1")
+        for (site,) in self.db.execute("SELECT site FROM site").fetchall():
+            self.changed(site, 0)
         for table in PROJECTION_TABLES:
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own tables
         self._known.clear()

@@ -18,6 +18,7 @@ from collector.refresh import Refreshed, Refresher
 from collector.store import Rows, SeriesStore
 from collector.topology import Enrolled
 from pue.errors import Reject
+from pue.series import slot_of
 from pue.wire import (
     Config,
     ConfigBatch,
@@ -171,7 +172,6 @@ class Projector:
         if isinstance(event, ManualReading | WitnessReading):
             chunk.add_typed(record.number, batch, event)
         elif isinstance(event, OutageDeclared):
-            chunk.sites.add(batch.site)
             chunk.outages += [(batch.site, meter, event.from_ms, event.to_ms) for meter in event.meters]
 
     def _points_of(self, sha256: str, enrolled: Enrolled) -> Points | None:
@@ -232,7 +232,8 @@ class Projector:
         for item in changes.refreshed:
             self._progress.lose(item.state.key, chunk.shard, item.losers)
         self._progress.note(item.state for item in changes.refreshed)
-        self._progress.changed(chunk.sites)
+        for site, from_ms in _changed(chunk, changes).items():
+            self._progress.changed(site, from_ms)
         report(self._progress.db, [*chunk.incidents, *_conflicts(changes)], self._clock_ms())
 
     def _follow(self, enrolled: Enrolled, refresher: Refresher) -> None:
@@ -246,8 +247,15 @@ class Projector:
             with transaction(self._progress.db):
                 self._progress.bury(refused)
                 self._progress.note([type(state)(state.key, state.first_ms, state.head_ms, versions)])
-                self._progress.changed([state.key.site])
+                self._progress.changed(state.key.site, slot_of(state.first_ms))
         self._version = enrolled.version
+
+
+def _changed(chunk: Chunk, changes: Changes) -> dict[str, int]:
+    """Per site the first slot that may differ now."""
+    starts = [(item.state.key.site, item.from_ms) for item in changes.refreshed]
+    starts += [(site, slot_of(from_ms)) for site, _, from_ms, _ in chunk.outages]
+    return {site: min(from_ms for name, from_ms in starts if name == site) for site, _ in starts}
 
 
 def _conflicts(changes: Changes) -> Iterator[Incident]:

@@ -43,6 +43,9 @@ class SeriesReader(Protocol):
     def change_cursor(self, site: str) -> int:
         """Grows whenever readings or slots of the site change."""
 
+    def changed_from_ms(self, site: str, cursor: int) -> int | None:
+        """First slot that may have changed since `change_cursor` was `cursor`; None if none has. [ms UTC]"""
+
     def positions(self) -> dict[str, int]:
         """Per shard: all records of the ledger below this number are projected."""
 
@@ -92,6 +95,12 @@ class _Reader:
         with reading(self._file):
             row = self._db().execute("SELECT changes FROM site WHERE site = ?", (site,)).fetchone()
         return int(row[0]) if row else 0
+
+    def changed_from_ms(self, site: str, cursor: int) -> int | None:
+        query = "SELECT min(from_ms) FROM change WHERE site = ? AND number > ?"
+        with reading(self._file):
+            row = self._db().execute(query, (site, cursor)).fetchone()
+        return None if row[0] is None else int(row[0])
 
     def positions(self) -> dict[str, int]:
         with reading(self._file):

@@ -39,6 +39,8 @@ class Refreshed:
     readings: Rows
     slots: Rows
     losers: Int64
+    from_ms: int
+    """Slots that start before are as they were. [ms UTC]"""
 
 
 class Refresher:
@@ -77,7 +79,9 @@ class Refresher:
         closed_ms = slot_of(max(state.head_ms, 0))
         after = SeriesState(key, min(state.first_ms, low), max(state.head_ms, high), self.fingerprint(key))
         changed = revise(slots, before, closed_ms, late, outages)
-        return Refreshed(after, Rows(Table.READING, key, winners), Rows(Table.SLOT, key, changed), losers)
+        return Refreshed(
+            after, Rows(Table.READING, key, winners), Rows(Table.SLOT, key, changed), losers, found.from_ms
+        )
 
     def with_outage(self, state: SeriesState, from_ms: int, to_ms: int) -> Rows:
         """An outage was declared for slots that are there already."""

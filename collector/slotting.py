@@ -17,6 +17,8 @@ from pue.series import SLOT_MS, slot_of
 from pue.slots import Int64, Samples, Slots
 from pue.topology import Meter
 
+MAX_GAP_MS = SLOT_MS + 60_000
+"""Readings of a 15-minute poll come with some jitter: a minute more than the cadence is no gap yet. [ms]"""
 ENDLESS_MS = 1 << 62
 WIDTHS_MS = (2 * 3600_000, 12 * 3600_000, 7 * 86_400_000, 90 * 86_400_000, ENDLESS_MS)
 """How far around new readings the store is asked, one after the other, until there is context enough."""
@@ -41,7 +43,7 @@ def compute(quantity: str, columns: Int64, losers: Int64, versions: Sequence[Reg
     if not versions or columns.shape[1] == 0:
         return Slots.empty()
     make = power_slots if quantity == "power" else register_slots
-    return make(_samples(columns, losers), versions, topology=topology)
+    return make(_samples(columns, losers), versions, max_gap_ms=MAX_GAP_MS, topology=topology)
 
 
 def _samples(columns: Int64, losers: Int64) -> Samples:

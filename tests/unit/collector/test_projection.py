@@ -13,7 +13,7 @@ import pytest
 from collector.app import opened
 from collector.intake import Arrival
 from collector.rebuild import rebuild_all
-from collector.slotting import versions_of
+from collector.slotting import MAX_GAP_MS, versions_of
 from pue.quality import Flag, Quality
 from pue.registers import register_slots
 from pue.series import SLOT_MS, SeriesKey
@@ -56,7 +56,9 @@ def whole(agent: FakeAgent, times: Sequence[int], counts: Sequence[int]) -> Slot
     """Slots of the plain computation over everything at once."""
     time, zero = np.array(times, np.int64), np.zeros(len(times), np.int64)
     samples = Samples(t0_ms=time - 20, t1_ms=time, count=np.array(counts, np.int64), quality=zero, order=zero)
-    return register_slots(samples, versions_of(meter("km01", "main-a"), "energy_import"), topology=1)
+    return register_slots(
+        samples, versions_of(meter("km01", "main-a"), "energy_import"), max_gap_ms=MAX_GAP_MS, topology=1
+    )
 
 
 def test_readings_and_slots_of_a_day_are_those_of_the_plain_computation(desk: Bench, agent: FakeAgent) -> None:
@@ -201,6 +203,24 @@ def test_every_change_moves_the_cursor_of_its_site_only(desk: Bench, agent: Fake
     desk.take([agent.read(cycles(5), range(5))])
     assert desk.reader.change_cursor("km01") > before
     assert desk.reader.change_cursor("km02") == 0
+
+
+def test_a_reader_learns_from_which_slot_on_it_must_look_again(desk: Bench, agent: FakeAgent) -> None:
+    desk.take([agent.configure(), agent.read(cycles(300), range(300))])
+    cursor = desk.reader.change_cursor("km01")
+    assert desk.reader.changed_from_ms("km01", 0) == START_MS
+    assert desk.reader.changed_from_ms("km01", cursor) is None
+    for index in range(300, 330):
+        desk.take([agent.read(cycles(1, start_ms=START_MS + index * 60_000), [index])])
+    since = desk.reader.changed_from_ms("km01", cursor)
+    assert since is not None
+    assert START_MS + 18 * SLOT_MS <= since <= START_MS + 20 * SLOT_MS
+    newer = desk.reader.change_cursor("km01")
+    desk.take([agent.read([START_MS + 5 * SLOT_MS + 11], [75])])
+    after_late = desk.reader.changed_from_ms("km01", newer)
+    assert after_late is not None
+    assert START_MS + 3 * SLOT_MS <= after_late <= START_MS + 5 * SLOT_MS
+    assert desk.reader.changed_from_ms("km01", cursor) == after_late
 
 
 def test_a_declared_outage_marks_slots_before_and_after_it_is_known(desk: Bench, agent: FakeAgent) -> None:
