@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
 from typing import Any
+from weakref import ReferenceType, ref
 
 from compliance.alerts import Step, days, steps, strictest
 from compliance.inputs import evidence_hash
@@ -45,7 +46,7 @@ class Evaluator:
         self._log, self._projection, self._measure = log, projection, measure
         self._registry = Registry(projection)
         self._rules = [rule for profile in profiles for rule in profile.rules]
-        self._done: dict[str, tuple[int, Measured]] = {}
+        self._done: dict[str, tuple[int, ReferenceType[Measured]]] = {}
 
     def run(self) -> list[Event]:
         """One pass over all facilities; the events written.
@@ -70,11 +71,11 @@ class Evaluator:
         if measured is None:
             return []
         done = self._done.get(facility.facts.id)
-        if done is not None and done[0] == facility.seq and done[1] is measured:
+        if done is not None and done[0] == facility.seq and done[1]() is measured:
             return []
         drafts = [*self._findings(facility, measured, pins), *self._alerts(facility, measured, seq)]
         events = self._log.append(drafts, {one.entity: self._projection.last_seq(one.entity, seq) for one in drafts})
-        self._done[facility.facts.id] = (facility.seq, measured)
+        self._done[facility.facts.id] = (facility.seq, ref(measured))
         return events
 
     def _pins(self, seq: int) -> Pins:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from threading import Lock
@@ -19,11 +18,8 @@ from pue.slots import Slots
 
 _LOG = logging.getLogger(__name__)
 
-QUIET_SECONDS = 60.0
-"""Data that change behind the watermark are taken in with the next slot, or once nothing has changed for this long."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Measured:
     """All that is measured of a facility: its curve from the first slot with data up to the watermark."""
 
@@ -52,7 +48,7 @@ class Measured:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Kept:
     """A facility's curve, and the state of registry and data it was computed for."""
 
@@ -60,19 +56,17 @@ class _Kept:
     slot_ms: int
     cursor: int
     measured: Measured | None
-    newest_cursor: int
-    newest_at_s: float
 
 
 class Measure:
     """Curves by facility; safe to share between threads.
 
-    A curve is computed again when a slot has closed, when the registry has changed, or when late data have come to
-    rest: live data change the open slot all the time, and that changes no curve.
+    A curve is computed again when a slot has closed, when the registry has changed, or when late data have changed a
+    slot behind it: live data change the open slot all the time, and that changes no curve.
     """
 
-    def __init__(self, reader: Reader, quiet_seconds: float = QUIET_SECONDS) -> None:
-        self._reader, self._quiet_seconds = reader, quiet_seconds
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._lock = Lock()
         self._kept: dict[str, _Kept] = {}
 
@@ -112,18 +106,12 @@ class Measure:
         if reader is None or time_ms is None:
             return
         cursor, slot_ms = reader.change_cursor(facility.facts.site), slot_of(time_ms)
-        if kept is not None and (kept.seq, kept.slot_ms) == (facility.seq, slot_ms) and not self._is_late(kept, cursor):
-            return
-        if kept is not None:
-            kept.measured = None  # the old curve goes before the new one comes: a facility is held once
+        if kept is not None and (kept.seq, kept.slot_ms) == (facility.seq, slot_ms):
+            changed_ms = reader.changed_from_ms(facility.facts.site, kept.cursor)
+            if changed_ms is None or changed_ms >= slot_ms - SLOT_MS:
+                return
         measured = _measure(reader, facility, slot_ms)
-        self._kept[facility.facts.id] = _Kept(facility.seq, slot_ms, cursor, measured, cursor, time.monotonic())
-
-    def _is_late(self, kept: _Kept, cursor: int) -> bool:
-        """Whether data changed behind the curve and have come to rest since."""
-        if cursor != kept.newest_cursor:
-            kept.newest_cursor, kept.newest_at_s = cursor, time.monotonic()
-        return cursor != kept.cursor and time.monotonic() - kept.newest_at_s >= self._quiet_seconds
+        self._kept[facility.facts.id] = _Kept(facility.seq, slot_ms, cursor, measured)
 
 
 def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int) -> Measured | None:

@@ -74,6 +74,9 @@ class MadeReader:
     def change_cursor(self, site: str) -> int:
         return self.cursor
 
+    def changed_from_ms(self, site: str, cursor: int) -> int | None:
+        return None if cursor == self.cursor else 0
+
     def positions(self) -> Mapping[str, int]:
         return {"s0": self.until_ms // DAY_MS}
 
@@ -178,7 +181,7 @@ def made_settings(folder: Path, database: str = "") -> ComplianceSettings:
 
 def made_service(folder: Path, reader: MadeReader, database: str = "", clock_ms: Callable[[], int] = now_ms) -> Service:
     """The service over made-up series."""
-    return Service(made_settings(folder, database), Measure(FixedReader(reader), quiet_seconds=0), clock_ms)
+    return Service(made_settings(folder, database), Measure(FixedReader(reader)), clock_ms)
 
 
 def moment(text: str) -> datetime:
