@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -117,6 +118,7 @@ class Curve:
         return int(self.total_j[part].sum()), int(self.it_j[part].sum()), covered
 
 
+@cache
 def curve(site: Site) -> Curve:
     rng = np.random.default_rng(sum(site.id.encode()))
     days = np.arange(SLOTS) * SLOT_MS / DAY_MS
@@ -157,10 +159,9 @@ class FakeQueries:
             for index in range(self.extra)
         )  # fmt: skip
         self.sites = () if self.empty else self.sites + more
-        self.curves: dict[str, Curve] = {}
 
     def curve(self, site_id: str) -> Curve:
-        return self.curves.setdefault(site_id, curve(self.site(site_id)))
+        return curve(self.site(site_id))
 
     def site(self, site_id: str) -> Site:
         for site in self.sites:
