@@ -192,6 +192,9 @@ def test_a_noisier_baseline_gets_a_coarser_test() -> None:
     seasons = fit_baseline(blind(plant(365)))
     assert tuned(seasons).delta == max(0.012, seasons.noise / 2)
     assert tuned(seasons).threshold == max(0.4, 22 * seasons.noise)
+    wild = fit_baseline(blind(plant(365, excess=rng.normal(0, 0.1, 365))))
+    assert tuned(wild).threshold == pytest.approx(22 * wild.noise)
+    assert tuned(wild).threshold > 0.4
 
 
 # state
@@ -220,6 +223,16 @@ def test_a_ramp_is_found_with_its_beginning_and_clears_when_it_is_gone() -> None
 def test_a_large_fall_of_load_is_out_of_range_and_no_drift() -> None:
     drift = assess(plant(600, load=np.where(np.arange(600) < 500, 1.0, 0.6)))
     assert (drift.state, drift.alarms) == (DriftState.OUT_OF_RANGE, ())
+
+
+@pytest.mark.parametrize(("low_days", "state"), [(7, DriftState.STEADY), (8, DriftState.OUT_OF_RANGE)])
+def test_the_load_is_out_of_range_if_less_than_half_of_two_weeks_is_inside(low_days: int, state: DriftState) -> None:
+    load = np.where(np.arange(600) < 600 - low_days, 1.0, 0.6)
+    assert assess(plant(600, load=load)).state is state
+
+
+def test_watching_begins_on_the_day_after_a_year() -> None:
+    assert assess(plant(366)).state is DriftState.STEADY
 
 
 def test_before_a_year_of_days_it_is_learning() -> None:
@@ -265,6 +278,26 @@ def test_a_steady_rise_is_carried_on_and_the_crossing_is_found() -> None:
     assert abs(found - crossed) <= 25
     assert earliest <= crossed
     assert latest is None or latest >= crossed
+
+
+def test_a_recent_step_is_carried_on_as_a_lasting_level() -> None:
+    plain = forecast(plant(800)).pue[-1]
+    stepped = forecast(plant(800, excess=np.where(np.arange(800) < 760, 0.0, 0.03))).pue[-1]
+    assert stepped - plain == pytest.approx(0.03, abs=0.01)
+
+
+def test_the_load_of_the_last_month_is_carried_on() -> None:
+    plain = forecast(plant(800)).pue[-1]
+    fuller = forecast(plant(800, load=np.where(np.arange(800) < 760, 1.0, 1.2))).pue[-1]
+    assert fuller - plain == pytest.approx(0.1 / 1.2 - 0.1, abs=0.005)
+
+
+def test_the_trailing_year_has_three_hundred_and_sixty_five_days() -> None:
+    def first(spike_at: int) -> float:
+        return float(forecast(plant(800, excess=np.where(np.arange(800) == spike_at, 50.0, 0.0)), 1).pue[0])
+
+    assert first(800 - 365) == pytest.approx(float(forecast(plant(800), 1).pue[0]), abs=0.01)
+    assert first(800 - 364) > 1.3
 
 
 def test_a_limit_far_away_is_not_crossed() -> None:
