@@ -114,8 +114,10 @@ def test_a_late_answer_with_transaction_id_zero_is_refused_with_evidence() -> No
 
 def test_an_answer_left_over_from_before_makes_the_connection_unusable() -> None:
     """After a good answer the device says something nobody asked for."""
+    connections: list[asyncio.StreamWriter] = []
 
     async def script(request: bytes, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
         writer.write(good_answer(request, address_of(request)))
         await writer.drain()
         await asyncio.sleep(0.03)
@@ -132,6 +134,7 @@ def test_an_answer_left_over_from_before_makes_the_connection_unusable() -> None
             return raws
 
     assert asyncio.run(go()) == ["000a", "0014", "001e"]
+    assert len(set(connections)) == 3
 
 
 MALFORMED_ANSWERS: dict[str, Callable[[bytes], bytes]] = {
