@@ -84,7 +84,7 @@ def test_every_expected_finding_and_alert_appears_and_nothing_is_missing(on_sqli
 def test_findings_are_identical_on_influxdb(
     on_sqlite: dict[str, Any], until: str, influx_url: str, tmp_path: Path
 ) -> None:
-    arguments = ("--for", "10s", "--until", until, "--store", "influxdb", "--influx-url", influx_url)
+    arguments = ("--for", "5s", "--until", until, "--store", "influxdb", "--influx-url", influx_url)
     done, report = run_demo(tmp_path / "influxdb", *arguments, "--broker", "iotcore")
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["findings"] == on_sqlite["findings"]
