@@ -7,7 +7,7 @@ a silent meter explains low coverage, and both explain a strange PUE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -39,7 +39,8 @@ class Day:
     """What is known at the end of one local day.
 
     `total_j`, `it_j` and `coverage` are of the 30 days before `end_ms`; `coverage` is None while the data do not reach
-    back that far. `silent` are required meters of which nothing was measured all day.
+    back that far. `silent` are required meters of which nothing was measured all day; `is_all_silent` if that is
+    every one of several: then something they share has failed.
     """
 
     end_ms: int
@@ -47,6 +48,7 @@ class Day:
     it_j: int
     coverage: Fraction | None
     silent: frozenset[str]
+    is_all_silent: bool = False
 
     @property
     def pue(self) -> Fraction | None:
@@ -73,7 +75,7 @@ class Step:
 
     @property
     def meters(self) -> tuple[str, ...]:
-        """Meters that explain it."""
+        """Meters that explain it; none named means all of them."""
         _, _, meter = self.cause.partition("/")
         return (meter,) if meter else ()
 
@@ -103,7 +105,7 @@ def steps(history: Sequence[Day], rule_at: Callable[[int], Rule | None], past: P
     Stepping all of history at once and stepping it day by day give the same.
     """
     names = {name for day in history for name in day.silent} | {cause.partition("/")[2] for cause in past}
-    causes = {f"{METER_SILENT}/{name}": name for name in sorted(names) if name}
+    causes = {METER_SILENT: ""} | {f"{METER_SILENT}/{name}": name for name in sorted(names) if name}
     silent = {cause: _latch(cause, history, _silence(name), 1, past) for cause, name in causes.items()}
     explained = _active_days(history, silent)
     coverage = _latch(COVERAGE_LOW, history, _held_back(_low_coverage, explained), ON_DELAY_DAYS, past)
@@ -135,7 +137,15 @@ def _latch(cause: str, history: Sequence[Day], judge: Judge, delay_days: int, pa
 
 
 def _silence(meter: str) -> Judge:
-    return lambda day, _active: (meter in day.silent, None, None, "")
+    """One meter, or all of them together ("") as one alert."""
+
+    def judge(day: Day, active: bool) -> Judgement:
+        if not meter:
+            return day.is_all_silent, None, None, ""
+        is_explained = day.is_all_silent and not active
+        return None if is_explained else meter in day.silent, None, None, ""
+
+    return judge
 
 
 def _low_coverage(day: Day, active: bool) -> Judgement:
@@ -174,12 +184,14 @@ def _day(curve: FacilityCurve, start_ms: int, end_ms: int, first_ms: int) -> Day
     begin_ms = end_ms - WINDOW_MS
     end, begin = _edge(curve, end_ms), _edge(curve, max(begin_ms, first_ms))
     gap_ms = int(curve.gap_ms[end] - curve.gap_ms[begin])
+    is_silent = _silence_by_meter(curve, _edge(curve, start_ms), end)
     return Day(
         end_ms=end_ms,
         total_j=int(curve.total_j[end] - curve.total_j[begin]),
         it_j=int(curve.it_j[end] - curve.it_j[begin]),
         coverage=1 - Fraction(gap_ms, WINDOW_MS) if begin_ms >= first_ms else None,
-        silent=frozenset(_silent(curve, _edge(curve, start_ms), end)),
+        silent=frozenset(name for name, silent in is_silent.items() if silent),
+        is_all_silent=len(is_silent) > 1 and all(is_silent.values()),
     )
 
 
@@ -187,14 +199,14 @@ def _edge(curve: FacilityCurve, time_ms: int) -> int:
     return int(np.searchsorted(curve.edges_ms, time_ms))
 
 
-def _silent(curve: FacilityCurve, start: int, end: int) -> Iterator[str]:
-    """Required meters with a gap as long as they were due."""
+def _silence_by_meter(curve: FacilityCurve, start: int, end: int) -> dict[str, bool]:
+    """Of each required meter that was due: whether its gap is as long as that."""
     due: dict[str, int] = {}
     gap: dict[str, int] = {}
     for row, term in enumerate(curve.terms):
         if term.required:
             name = term.key.meter
-            active = int(curve.meter_slots[row, end] - curve.meter_slots[row, start])
-            due[name] = due.get(name, 0) + active * SLOT_MS
+            slots = int(curve.meter_slots[row, end] - curve.meter_slots[row, start])
+            due[name] = due.get(name, 0) + slots * SLOT_MS
             gap[name] = gap.get(name, 0) + int(curve.meter_gap_ms[row, end] - curve.meter_gap_ms[row, start])
-    yield from (name for name, due_ms in due.items() if 0 < due_ms <= gap[name])
+    return {name: due_ms <= gap[name] for name, due_ms in due.items() if due_ms}

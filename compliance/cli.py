@@ -198,7 +198,7 @@ def _print_findings(service: Service) -> None:
     for row in answers.region_compliance("").rows:
         for one in row.findings:
             mark = "*" if one.headline else " "
-            figure = f"PUE {one.pue} {one.comparator} {one.limit}" if one.pue else ""
+            figure = f"PUE {one.pue}, limit {one.limit}" if one.pue else ""
             typer.echo(f"{mark} {one.facility} {one.rule} {one.outcome} since {one.since} {figure}".rstrip())
         for alert in row.alerts:
             typer.echo(f"! {alert.facility} {alert.kind} {' '.join(alert.meters)}".rstrip())

@@ -243,7 +243,8 @@ class Alert:
     """An operational alert; it never changes a finding.
 
     `kind` is `pue_over_limit` (rolling 30 days against the limit), `coverage_low` or `meter_silent`; `meters` names
-    those that explain a data-quality alert. `value` and `limit` are decimal text. `cleared_ms` is None while active.
+    the silent one, none named means all of the facility's. `value` and `limit` are decimal text. `cleared_ms` is None
+    while active.
     """
 
     id: str

@@ -16,10 +16,14 @@ RULE = load_profile("yunnan-2022-draft").rule("new_build_pue_max")
 DAY_MS = 86_400_000
 
 
+METERS = ("it", "main", "ups")
+
+
 def day(number: int, pue: str = "1.25", coverage: str | None = "1", silent: Sequence[str] = ()) -> Day:
     ratio = Fraction(pue)
     known = None if coverage is None else Fraction(coverage)
-    return Day(number * DAY_MS, ratio.numerator * 1000, ratio.denominator * 1000, known, frozenset(silent))
+    is_all = set(silent) == set(METERS)
+    return Day(number * DAY_MS, ratio.numerator * 1000, ratio.denominator * 1000, known, frozenset(silent), is_all)
 
 
 def run(history: Sequence[Day], past: Past | None = None) -> list[tuple[str, int, bool]]:
@@ -85,7 +89,28 @@ def test_a_meter_that_speaks_again_clears_its_alert() -> None:
 
 
 def test_two_silent_meters_are_two_alerts() -> None:
-    assert run([day(1, silent=["b", "a"])]) == [(f"{METER_SILENT}/a", 1, True), (f"{METER_SILENT}/b", 1, True)]
+    assert run([day(1, silent=["ups", "it"])]) == [(f"{METER_SILENT}/it", 1, True), (f"{METER_SILENT}/ups", 1, True)]
+
+
+def test_all_meters_silent_together_are_one_alert_without_a_name() -> None:
+    history = [day(1, silent=METERS), day(2, silent=METERS), day(3, silent=["it"]), day(4)]
+    assert run(history) == [
+        (METER_SILENT, 1, True),
+        (METER_SILENT, 3, False),
+        (f"{METER_SILENT}/it", 3, True),
+        (f"{METER_SILENT}/it", 4, False),
+    ]
+    assert steps(history, rule_of, {})[0].meters == ()
+
+
+def test_a_meter_that_was_silent_before_all_others_stays_an_alert_of_its_own() -> None:
+    history = [day(1, silent=["it"]), day(2, silent=METERS), day(3, silent=["it"]), day(4)]
+    assert run(history) == [
+        (f"{METER_SILENT}/it", 1, True),
+        (METER_SILENT, 2, True),
+        (METER_SILENT, 3, False),
+        (f"{METER_SILENT}/it", 4, False),
+    ]
 
 
 def test_an_alert_in_the_log_whose_meter_is_gone_is_cleared() -> None:
@@ -118,7 +143,7 @@ histories = st.lists(
     st.tuples(
         st.sampled_from(["1.2", "1.29", "1.295", "1.3", "1.31", "1.4"]),
         st.sampled_from(["1", "0.97", "0.965", "0.96", "0.9", None]),
-        st.sets(st.sampled_from(["it", "main"])),
+        st.sets(st.sampled_from(METERS)),
     ),
     max_size=40,
 )
