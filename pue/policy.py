@@ -199,6 +199,12 @@ class Classification(Settings):
         """The band an exact PUE falls in."""
         return next(band for band in self.bands if band.up_to is None or pue <= Fraction(band.up_to))
 
+    def band_between(self, lower: Fraction | None, upper: Fraction | None) -> Band | None:
+        """The band both bounds of a PUE fall in; None if there is no such one, or no upper bound."""
+        if lower is None or upper is None or self.band(lower) != self.band(upper):
+            return None
+        return self.band(lower)
+
 
 class ProfileTable(Settings):
     """A whole profile file."""

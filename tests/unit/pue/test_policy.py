@@ -181,6 +181,17 @@ def test_a_band_includes_its_upper_end() -> None:
     assert [classification.band(Fraction(p)).id for p in ("1.2", "1.2000001", "9")] == ["a", "b", "b"]
 
 
+def test_a_band_is_open_unless_both_bounds_fall_in_it() -> None:
+    classification = parse_profile(HEADER + BANDS, "p.toml").classifications[0]
+    low, edge, high = Fraction("1.1"), Fraction("1.2"), Fraction("1.3")
+    inside = classification.band_between(low, edge)
+    assert inside is not None
+    assert inside.id == "a"
+    assert classification.band_between(edge, high) is None
+    assert classification.band_between(None, edge) is None
+    assert classification.band_between(low, None) is None
+
+
 @pytest.mark.parametrize(
     "bands",
     [
