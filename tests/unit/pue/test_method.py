@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from pue.findings import Outcome
+from pue.quality import Flag
+from pue.quantities import QUANTITIES
+from pue.reasons import REASONS
 from pue.windows import WINDOW_IDS
 
 PACKAGE = Path(str(resources.files("pue")))
@@ -51,3 +54,13 @@ def test_the_glossary_has_one_row_per_term_in_both_languages() -> None:
 @pytest.mark.parametrize("word", [*WINDOW_IDS, *Outcome])
 def test_every_window_and_outcome_is_explained(word: str) -> None:
     assert f"`{word}`" in TEXT
+
+
+def test_the_tables_say_what_the_code_says() -> None:
+    rows = {line for line in TEXT.splitlines() if line.startswith("| `")}
+    for code, text in REASONS.items():
+        assert f"| `{code}` | {text.zh} | {text.en} |" in rows
+    for quantity in QUANTITIES.values():
+        assert f"| `{quantity.name}` | {quantity.zh} | {quantity.kind} | {quantity.base_unit} |" in rows
+    marks = {row.split("`")[1] for row in rows}
+    assert {flag.name for flag in Flag if flag} <= marks
