@@ -11,6 +11,7 @@ from pue.errors import Fatal
 
 CHOICES = ("auto", "iotcore", "mosquitto")
 MAX_PAYLOAD = 1 << 20
+HEADER_BYTES = 1024
 
 _IOTCORE = """\
 id = 0
@@ -39,7 +40,7 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 max_queued_messages 0
-message_size_limit {max_payload}
+max_packet_size {max_packet}
 """
 
 
@@ -58,7 +59,7 @@ def broker_command(choice: str, folder: Path, port: int) -> tuple[str, ...]:
         raise Fatal("mosquitto is not on PATH; install it or use --broker iotcore")
     if mosquitto and choice != "iotcore":
         path = folder / "mosquitto.conf"
-        path.write_text(_MOSQUITTO.format(port=port, max_payload=MAX_PAYLOAD), encoding="ascii")
+        path.write_text(_MOSQUITTO.format(port=port, max_packet=MAX_PAYLOAD + HEADER_BYTES), encoding="ascii")
         return mosquitto, "-c", str(path)
     path = folder / "iotcore.toml"
     path.write_text(_IOTCORE.format(port=port, max_payload=MAX_PAYLOAD), encoding="ascii")

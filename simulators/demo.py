@@ -90,12 +90,12 @@ def execute(options: Options) -> int:
     """Run the demo; 0 if it did what it must."""
     from simulators.chain import Chain
     from simulators.panel import Panel
-    from simulators.scenario import instant_ms, sites
+    from simulators.scenario import sites
     from simulators.serve import now_ms
     from simulators.state import Store
 
     panel = Panel(is_live=not options.is_check)
-    until_ms = instant_ms(options.until) if options.until else now_ms()
+    until_ms = _history_end(options.until, now_ms())
     store = Store(options.store, options.influx_url)
     world = sites(options.seed, until_ms)
     chain = Chain(options.folder, world, options.seed, store, options.broker, options.port, panel.say)
@@ -105,6 +105,23 @@ def execute(options: Options) -> int:
         except KeyboardInterrupt:
             panel.say("stopping")
             return 1 if options.is_check else 0
+
+
+def _history_end(until: str, now_ms: int) -> int:
+    """End of the history. [ms UTC]
+
+    Raises
+    ------
+    Fatal
+        If it is in the future, or so long ago that the simulated plant has ended.
+    """
+    from simulators.plant import AHEAD_DAYS, DAY_MS
+    from simulators.scenario import instant_ms
+
+    until_ms = instant_ms(until) if until else now_ms
+    if not now_ms - AHEAD_DAYS // 2 * DAY_MS <= until_ms <= now_ms:
+        raise Fatal(f"--until {until} is not within the last {AHEAD_DAYS // 2} days; live readings go on from there")
+    return until_ms
 
 
 def _run(chain: Chain, panel: Panel, options: Options) -> int:
@@ -126,11 +143,14 @@ def _run(chain: Chain, panel: Panel, options: Options) -> int:
 
 def _live(chain: Chain, panel: Panel, seconds: float | None) -> None:
     """Watch the chain until the time is over or Ctrl-C."""
-    meters = sum(len(site.meters) for site in chain.sites)
+    from simulators.panel import Scale
+
+    meters = sum(len(site.spec.meters) for site in chain.sites)
+    scale = Scale(meters, chain.figures.history_readings, chain.figures.imported_readings, chain.api.url)
     begun_s = time.monotonic()
     try:
         while seconds is None or time.monotonic() - begun_s < seconds:
-            panel.draw(chain.snapshot(), chain.crew, meters, chain.api.url)
+            panel.draw(chain.snapshot(), chain.crew, scale)
             time.sleep(DRAW_S)
     except KeyboardInterrupt:
         if seconds is not None:

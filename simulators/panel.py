@@ -30,9 +30,19 @@ class Stage:
     log: str
 
 
-def stages(snapshot: Snapshot, meters: int) -> list[Stage]:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What does not change while the panel is shown."""
+
+    meters: int
+    history_readings: int
+    imported_readings: int
+    url: str
+
+
+def stages(snapshot: Snapshot, scale: Scale) -> list[Stage]:
     """The chain from meters to findings."""
-    collector = snapshot.collector
+    collector, written, imported = snapshot.collector, scale.history_readings, scale.imported_readings
     acked = snapshot.agents_sum("pue_agent_batches_acked_total")
     committed = round(collector.get("pue_collector_batches_committed_total", 0))
     lag_records = round(collector.get("pue_collector_projection_lag_records", 0))
@@ -40,7 +50,10 @@ def stages(snapshot: Snapshot, meters: int) -> list[Stage]:
     unacked = snapshot.agents_sum("pue_agent_spool_unacked_batches")
     connected = snapshot.agents_sum("pue_agent_broker_connected")
     return [
-        Stage("meters", "", f"{meters} meters", "", "", "meters"),
+        Stage(
+            "history", f"{scale.history_readings:,} readings", f"{scale.imported_readings:,} stored", "", "", "import"
+        ),
+        Stage("meters", "", f"{scale.meters} meters", "", "", "meters"),
         Stage(
             f"agents ({len(snapshot.agents)})",
             f"{snapshot.appended:,} readings",
@@ -90,16 +103,16 @@ class Panel:
         """Print one line."""
         self.console.print(text, highlight=False, markup=False)
 
-    def draw(self, snapshot: Snapshot, crew: Crew, meters: int, url: str) -> None:
+    def draw(self, snapshot: Snapshot, crew: Crew, scale: Scale) -> None:
         """Show the state of the chain."""
         if self._live is None:
             return
         table = Table(title=TITLE, title_justify="left", expand=True)
         for column in ("stage", "in", "out", "lag", "spool", "last error"):
             table.add_column(column)
-        for stage in stages(snapshot, meters):
+        for stage in stages(snapshot, scale):
             table.add_row(stage.name, stage.into, stage.out, stage.lag, stage.spool, last_error(crew, stage.log))
-        self._live.update(Group(table, Text(f"{url}   Ctrl-C stops everything")))
+        self._live.update(Group(table, Text(f"{scale.url}   Ctrl-C stops everything")))
 
     def result(self, answers: Sequence[Answer]) -> None:
         """Print the table of expected and found."""

@@ -39,6 +39,7 @@ def test_init_and_show_list_facilities_with_their_true_pue(tmp_path: Path) -> No
         (("pue-demo", "--for", "soon"), "write it like 30s, 2m or 1h"),
         (("pue-demo", "--port", "0", "--dir", "/usr"), "/usr is not empty and not from a demo"),
         (("pue-demo", "--port", "0", "--until", "2026-11-17T10:00:00"), "has no offset; append +08:00 or Z"),
+        (("pue-demo", "--port", "0", "--until", "2020-01-01T00:00:00Z"), "is not within the last 30 days"),
     ],
 )
 def test_an_error_is_one_clear_line(arguments: tuple[str, ...], message: str) -> None:

@@ -1,0 +1,43 @@
+"""Figures of the whole demo: time to the first finding, import, memory of all processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.support.servers import free_port
+
+PUE_DEMO = str(Path(sys.executable).parent / "pue-demo")
+FIRST_FINDING = "seconds to first finding"
+IMPORT = "import seconds"
+MEMORY = "peak resident memory of all processes, MiB"
+GB_IN_MIB = 1e9 / (1 << 20)
+
+
+def rows() -> list[dict[str, Any]]:
+    """One checked run of the demo on the embedded store, installed already."""
+    figures = run()
+    return [
+        row("demo: start to first finding, without installation", figures[FIRST_FINDING], "s", 60),
+        row("demo: import of 400 days of five facilities", figures[IMPORT], "s", 30),
+        row("demo: peak resident memory of all processes", figures[MEMORY], "MiB", round(GB_IN_MIB)),
+    ]
+
+
+def run() -> dict[str, float]:
+    """Figures of one run; an error if its check fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        options = ("--check", "--for", "10s", "--port", str(free_port()), "--json", str(report), "--broker", "iotcore")
+        subprocess.run([PUE_DEMO, *options], check=True, stdout=subprocess.DEVNULL, timeout=300)
+        figures: dict[str, float] = json.loads(report.read_text("utf-8"))["figures"]
+        return figures
+
+
+def row(name: str, figure: float, unit: str, at_most: float) -> dict[str, Any]:
+    """A figure that should not exceed its goal."""
+    return {"name": name, "figure": figure, "unit": unit, "goal": f"< {at_most}", "meets": figure < at_most}
