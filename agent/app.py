@@ -167,8 +167,7 @@ class Agent:
 
     def _keep(self, readings: Sequence[Reading]) -> None:
         """One transaction for the cycle; a full spool or disk stops the keeping, not the polling."""
-        for reading in readings:
-            self._metrics.count_reading(reading.quality)
+        self._metrics.count_readings(int(reading.quality) for reading in readings)
         bodies: list[Body] = [*self._clock_events(), *readings_bodies(readings, self._batch_limit())]
         try:
             keys = self._spool.append(bodies)

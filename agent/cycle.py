@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
@@ -12,6 +13,8 @@ from agent.drivers import Answer, Link, failed
 from agent.plan import Plan, PlannedLink, PlannedMeter
 from agent.poll import Backoff, Reading, decode_answers
 from pue.quality import Quality
+
+log = logging.getLogger("agent.cycle")
 
 
 class Poller:
@@ -59,9 +62,17 @@ class Poller:
             pause = pause or Quality.TIMEOUT
         if pause:
             return failed(meter, self._clock.wall_ms(), pause)
-        answers = await self._links[link].read(meter)
+        answers = await self._read(link, meter)
         self._note(link, meter, answers)
         return answers
+
+    async def _read(self, link: str, meter: PlannedMeter) -> list[Answer]:
+        """What the driver brings; a defect in it costs this meter its readings, not the others theirs."""
+        try:
+            return await self._links[link].read(meter)
+        except Exception as error:
+            log.exception("meter %s: defect in the driver, please report with --debug: %r", meter.meter, error)  # noqa: TRY401
+            return failed(meter, self._clock.wall_ms(), Quality.MALFORMED)
 
     def _note(self, link: str, meter: PlannedMeter, answers: Sequence[Answer]) -> None:
         """A unit is silent if any of its requests stayed unanswered, a link if it cannot be reached."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
@@ -46,12 +47,13 @@ class Metrics:
         """Readings in batches on disk since the start."""
         return round(self.registry.get_sample_value("pue_agent_readings_appended_total") or 0)
 
-    def count_reading(self, quality: Quality) -> None:
-        """Count one reading under its quality."""
-        self.readings.labels(quality_label(quality)).inc()
+    def count_readings(self, qualities: Iterable[int]) -> None:
+        """Count readings under their qualities."""
+        for quality, times in Counts(qualities).items():
+            self.readings.labels(quality_label(quality)).inc(times)
 
 
-def quality_label(quality: Quality) -> str:
+def quality_label(quality: int) -> str:
     """Name of the first reason why there is no value, or `good`."""
     reasons = Quality(quality) & NO_VALUE
     return next((bit.name.lower() for bit in Quality if bit & reasons and bit.name), "good")

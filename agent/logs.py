@@ -11,7 +11,11 @@ from typing import Any
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, part and message; a traceback only if the record has one."""
+    """Time, level, part and message; a traceback only in debug."""
+
+    def __init__(self, *, debug: bool) -> None:
+        super().__init__()
+        self._debug = debug
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -20,7 +24,7 @@ class JsonLines(logging.Formatter):
             "part": record.name,
             "message": record.getMessage(),
         }
-        if record.exc_info:
+        if record.exc_info and self._debug:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
@@ -28,7 +32,7 @@ class JsonLines(logging.Formatter):
 def start_logging(*, debug: bool) -> None:
     """Send our log to standard error; pymodbus reports what we report ourselves, so it only speaks in debug."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(debug=debug))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
     logging.getLogger("pymodbus.logging").setLevel(logging.DEBUG if debug else logging.CRITICAL + 1)
 

@@ -75,20 +75,14 @@ class _Guard:
     """Sees every byte between pymodbus and the socket; the one place where a frame can leave or enter."""
 
     def __init__(self) -> None:
+        self.client: AsyncModbusTcpClient | None = None
         self.received = b""
         self.is_dirty = False
-        self._request = b""
-        self._refusal: asyncio.Future[None] | None = None
-
-    def expect(self) -> asyncio.Future[None]:
-        """Arm for the next request; the future fails when its answer is refused."""
-        self.received = b""
-        self._refusal = asyncio.get_running_loop().create_future()
-        return self._refusal
+        self._request: bytes | None = None
 
     def relax(self) -> None:
         """Nothing is expected: whatever arrives from here on makes the connection unusable."""
-        self._refusal = None
+        self._request = None
 
     def packet(self, sending: bool, data: bytes) -> bytes:
         """Trace hook of pymodbus: hand on, hold back or refuse."""
@@ -102,23 +96,27 @@ class _Guard:
     def _outgoing(self, data: bytes) -> bytes:
         if len(data) != 12 or data[7] not in READ_ONLY:
             raise Fatal(f"refused to send the Modbus frame {data.hex()}: only reads (function codes 3 and 4) may leave")
-        self._request = data
+        self._request, self.received = data, b""
         return data
 
     def _incoming(self, data: bytes) -> bytes:
-        self.received = data
-        if self._refusal is None:
+        if self._request is None:
             self.is_dirty = True
             return b""
+        self.received = data
         fit = compare(self._request, data)
         if fit is Fit.WRONG:
             self._refuse(Quality.MALFORMED)
         return data if fit is Fit.WHOLE else b""
 
     def _refuse(self, quality: Quality) -> None:
+        """Fail the request that waits, with what was received as evidence."""
         self.is_dirty = True
-        if self._refusal is not None and not self._refusal.done():
-            self._refusal.set_exception(_Refused(quality, self.received))
+        if self.client is None or self._request is None:
+            return
+        waiting = self.client.ctx.response_future
+        if not waiting.done():
+            waiting.set_exception(_Refused(quality, self.received))
 
 
 class ModbusLink:
@@ -180,6 +178,7 @@ class ModbusLink:
             trace_packet=lambda sending, data: guard.packet(sending, data),
             trace_connect=lambda is_up: guard.connection(is_up),
         )
+        guard.client = client
         if not await client.connect():
             return False
         client.ctx.next_tid = self._transaction
@@ -187,38 +186,23 @@ class ModbusLink:
 
     async def _exchange(self, unit_id: int, request: RegisterRead) -> ModbusPDU:
         """Send one request and wait for the whole answer, its refusal, or the timeout."""
-        refusal = self._guard.expect()
-        call = asyncio.ensure_future(self._send(unit_id, request))
-        try:
-            done, _ = await asyncio.wait((call, refusal), return_when=asyncio.FIRST_COMPLETED)
-            return call.result() if call in done and refusal not in done else await _raised(refusal)
-        except ModbusException:
-            quality = Quality.TIMEOUT | (Quality.MALFORMED if self._guard.received else Quality.GOOD)
-            raise _Refused(quality, self._guard.received) from None
-        finally:
-            call.cancel()
-            refusal.cancel()
-            self._guard.relax()
-            await asyncio.gather(call, refusal, return_exceptions=True)
-
-    async def _send(self, unit_id: int, request: RegisterRead) -> ModbusPDU:
         client = self._client
         if client is None:
             raise _Refused(Quality.NO_LINK)
         self._transaction = (self._transaction + 1) % 60_000
-        if request.fc == 3:
-            return await client.read_holding_registers(request.addr, count=request.length, device_id=unit_id)
-        return await client.read_input_registers(request.addr, count=request.length, device_id=unit_id)
+        read = client.read_holding_registers if request.fc == 3 else client.read_input_registers
+        try:
+            return await read(request.addr, count=request.length, device_id=unit_id)
+        except ModbusException:
+            quality = Quality.TIMEOUT | (Quality.MALFORMED if self._guard.received else Quality.GOOD)
+            raise _Refused(quality, self._guard.received) from None
+        finally:
+            self._guard.relax()
 
     def _drop(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
-
-
-async def _raised(refusal: asyncio.Future[None]) -> ModbusPDU:
-    await refusal
-    raise AssertionError("a refusal only ever fails")
 
 
 def _unwrap(pdu: ModbusPDU, request: RegisterRead) -> tuple[tuple[int, ...], str, Quality]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyasn1.codec.ber import encoder
 from pyasn1.error import PyAsn1Error
+from pysnmp.carrier.error import CarrierError
 from pysnmp.error import PySnmpError
 from pysnmp.hlapi.v1arch.asyncio import CommunityData, SnmpDispatcher, UdpTransportTarget, get_cmd
 from pysnmp.proto.rfc1902 import Null
@@ -124,6 +125,8 @@ class SnmpLink:
             if call not in done:
                 raise _Refused(Quality.TIMEOUT)
             return _unwrap(oids, *call.result())
+        except CarrierError:
+            raise _Refused(Quality.NO_LINK) from None
         except (PySnmpError, PyAsn1Error) as error:
             raise _Refused(Quality.MALFORMED, str(error).encode()) from None
         finally:

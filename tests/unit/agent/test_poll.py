@@ -147,6 +147,20 @@ def test_an_unreachable_gateway_is_tried_once_per_cycle_for_all_its_units() -> N
     assert [reading.quality for reading in readings] == [Quality.NO_LINK] * 3
 
 
+class BrokenLink(FakeLink):
+    async def read(self, meter: PlannedMeter) -> list[Answer]:
+        if meter.meter == "m1":
+            raise IndexError(meter.meter)
+        return await super().read(meter)
+
+
+def test_a_defect_in_a_driver_costs_its_meter_only() -> None:
+    clock = FakeClock()
+    link = BrokenLink(clock, dict.fromkeys(("m0", "m1", "m2"), Quality.GOOD))
+    readings = asyncio.run(poller(clock, 15_000, link).poll())
+    assert [reading.quality for reading in readings] == [Quality.GOOD, Quality.MALFORMED, Quality.GOOD]
+
+
 def test_a_dead_gateway_does_not_touch_the_others() -> None:
     clock = FakeClock()
     dead = FakeLink(clock, dict.fromkeys(("m0", "m1", "m2"), Quality.NO_LINK))
