@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from collector.admit import Commit, Duplicate, Gate, Place, Refuse, Route, admit
 from collector.database import transaction
@@ -14,11 +16,12 @@ from collector.incidents import Incident, IncidentKind
 from collector.index import Index
 from collector.ledger import Ledger, pack
 from collector.topology import Enrolled
-from pue.errors import Reject
+from pue.errors import Reject, Retry
 from pue.wire import Ack, SignedLine, unpack
 
 log = logging.getLogger(__name__)
 
+READMIT_BATCHES = 100
 ACKED_EPOCHS = 4
 """How many of an agent's latest epochs an ack is sent for when it comes back."""
 
@@ -115,16 +118,19 @@ class Intake:
         Retry
             If a disk refuses; nothing of the group is kept then.
         """
-        if self._behind:
-            self.recover()
         taken = Taken()
         touched: dict[tuple[str, str, str], None] = {}
         try:
+            if self._behind:
+                self.recover()
             with transaction(self._index.db):
                 for arrival in arrivals:
                     if place := self._take_one(arrival, enrolled, taken):
                         touched[place.shard, place.agent, place.epoch] = None
                 self._store(taken)
+        except sqlite3.OperationalError as error:
+            self._forget()
+            raise Retry(f"the index cannot be written ({error}); make room on the disk") from error
         except BaseException:
             self._forget()
             raise
@@ -153,8 +159,9 @@ class Intake:
     def readmit(self, enrolled: Enrolled) -> Taken:
         """Look again at what is in quarantine, for example after a new topology version."""
         total = Taken()
-        for payload in self._index.quarantined():
-            taken = self.take([Arrival(payload)], enrolled)
+        waiting = self._index.quarantined()
+        while group := [Arrival(payload) for payload in islice(waiting, READMIT_BATCHES)]:
+            taken = self.take(group, enrolled)
             total.add(taken)
             total.acks += taken.acks
         return total

@@ -16,6 +16,7 @@ from collector.ledger import LedgerReader, Record
 from collector.progress import Progress
 from collector.refresh import Refreshed, Refresher
 from collector.store import Rows, SeriesStore
+from collector.tail import TailCache
 from collector.topology import Enrolled
 from pue.errors import Reject
 from pue.series import slot_of
@@ -76,7 +77,7 @@ class Projector:
     ) -> None:
         self._progress = progress
         self._ledgers = ledgers
-        self._store = store
+        self._store = TailCache(store)
         self._clock_ms = clock_ms
         self._chunk_readings = chunk_readings
         self._configs: dict[str, tuple[str, Config]] = {}

@@ -20,7 +20,8 @@ from collector.slotting import (
     revise,
     versions_of,
 )
-from collector.store import Rows, SeriesReaderStore, Table, empty, has_value, overlay, slots_of
+from collector.store import Rows, Table, empty, has_value, overlay, slots_of
+from collector.tail import TailCache
 from collector.topology import Enrolled
 from pue.canonical import sha256_hex
 from pue.series import SeriesKey, slot_of
@@ -54,7 +55,7 @@ class Refresher:
         The topology in force.
     """
 
-    def __init__(self, progress: Progress, store: SeriesReaderStore, enrolled: Enrolled) -> None:
+    def __init__(self, progress: Progress, store: TailCache, enrolled: Enrolled) -> None:
         self._progress = progress
         self._store = store
         self._enrolled = enrolled
@@ -66,15 +67,15 @@ class Refresher:
         known = self._progress.series(key)
         state = known or SeriesState(key, ENDLESS_MS, -1, "")
         low, high = int(piece.winners[T1, 0]), int(piece.winners[T1, -1])
-        old = self._readings(key, low, high + 1)
+        old = self._readings(state, low, high + 1)
         winners, losers = settle(piece, old, precedes)
-        found = extent(low, high, winners, lambda since, until: self._readings(key, since, until), state)
+        found = extent(low, high, winners, lambda since, until: self._readings(state, since, until), state)
         lost = np.concatenate((self._lost(key, found.readings), losers), axis=1)
         slots = self._compute(key, found.readings, lost)
         slots = slots.select((slots.start_ms >= found.from_ms) & (slots.start_ms < found.to_ms))
         valued = found.readings[T1][has_value(found.readings[3])]
         late = late_slots(piece.arrived, piece.valued, valued, known.head_ms if known else None)
-        before = self._slots(key, found.from_ms, found.to_ms)
+        before = self._slots(state, found.from_ms, found.to_ms)
         outages = outages + self._progress.outages(key, found.from_ms, found.to_ms)
         closed_ms = slot_of(max(state.head_ms, 0))
         after = SeriesState(key, min(state.first_ms, low), max(state.head_ms, high), self.fingerprint(key))
@@ -85,15 +86,15 @@ class Refresher:
 
     def with_outage(self, state: SeriesState, from_ms: int, to_ms: int) -> Rows:
         """An outage was declared for slots that are there already."""
-        before = self._slots(state.key, slot_of(from_ms), to_ms)
+        before = self._slots(state, slot_of(from_ms), to_ms)
         changed = revise(before, before, slot_of(state.head_ms), empty(Table.SLOT)[0], [(from_ms, to_ms)])
         return Rows(Table.SLOT, state.key, changed)
 
     def with_versions(self, state: SeriesState) -> Rows:
         """The topology says something else about the meter: every slot is computed anew."""
-        readings = self._readings(state.key, state.first_ms, state.head_ms + 1)
+        readings = self._readings(state, state.first_ms, state.head_ms + 1)
         slots = self._compute(state.key, readings, self._lost(state.key, readings))
-        before = self._slots(state.key, 0, ENDLESS_MS)
+        before = self._slots(state, 0, ENDLESS_MS)
         outages = self._progress.outages(state.key, 0, ENDLESS_MS)
         closed_ms = slot_of(state.head_ms)
         changed = revise(slots, before, closed_ms, empty(Table.SLOT)[0], outages)
@@ -112,11 +113,13 @@ class Refresher:
         versions = versions_of(self._meter(key), key.quantity)
         return compute(key.quantity, readings, losers, versions, self._enrolled.version)
 
-    def _readings(self, key: SeriesKey, from_ms: int, to_ms: int) -> Int64:
-        return self._store.read(Table.READING, key, from_ms, to_ms)
+    def _readings(self, state: SeriesState, from_ms: int, to_ms: int) -> Int64:
+        to_end = to_ms > state.head_ms
+        return self._store.read(Table.READING, state.key, from_ms, to_ms, to_end=to_end)
 
-    def _slots(self, key: SeriesKey, from_ms: int, to_ms: int) -> Slots:
-        return slots_of(self._store.read(Table.SLOT, key, from_ms, to_ms))
+    def _slots(self, state: SeriesState, from_ms: int, to_ms: int) -> Slots:
+        to_end = to_ms > state.head_ms
+        return slots_of(self._store.read(Table.SLOT, state.key, from_ms, to_ms, to_end=to_end))
 
     def _lost(self, key: SeriesKey, readings: Int64) -> Int64:
         if readings.shape[1] == 0:

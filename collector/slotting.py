@@ -20,7 +20,7 @@ from pue.topology import Meter
 MAX_GAP_MS = SLOT_MS + 60_000
 """Readings of a 15-minute poll come with some jitter: a minute more than the cadence is no gap yet. [ms]"""
 ENDLESS_MS = 1 << 62
-WIDTHS_MS = (2 * 3600_000, 12 * 3600_000, 7 * 86_400_000, 90 * 86_400_000, ENDLESS_MS)
+WIDTHS_MS = (1800_000, 2 * 3600_000, 12 * 3600_000, 7 * 86_400_000, 90 * 86_400_000, ENDLESS_MS)
 """How far around new readings the store is asked, one after the other, until there is context enough."""
 
 Window = Callable[[int, int], Int64]

@@ -82,7 +82,7 @@ def test_an_index_that_could_not_be_written_catches_up_with_the_ledger(
 
     with monkeypatch.context() as patched:
         patched.setattr(parts.index, "flush", fail)
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(Retry, match=r"index cannot be written \(disk is full\); make room"):
             parts.intake.take(arrivals(agent, 0, 1), parts.enrolled())
     assert parts.index.flush == flush
     taken = parts.intake.take(arrivals(agent, 0, 1, 2), parts.enrolled())
