@@ -20,14 +20,14 @@ _WORRYING = ("error", "critical", "traceback", "fatal")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One line of the panel."""
+    """One line of the panel; `log` is how the names of its processes begin."""
 
     name: str
-    into: str
-    out: str
-    lag: str
-    spool: str
     log: str
+    into: str = ""
+    out: str = ""
+    lag: str = ""
+    spool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,44 +42,48 @@ class Scale:
 
 def stages(snapshot: Snapshot, scale: Scale) -> list[Stage]:
     """The chain from meters to findings."""
-    collector, written, imported = snapshot.collector, scale.history_readings, scale.imported_readings
-    acked = snapshot.agents_sum("pue_agent_batches_acked_total")
-    committed = round(collector.get("pue_collector_batches_committed_total", 0))
-    lag_records = round(collector.get("pue_collector_projection_lag_records", 0))
-    oldest_s = snapshot.agents_max("pue_agent_oldest_unacked_seconds")
-    unacked = snapshot.agents_sum("pue_agent_spool_unacked_batches")
+    history = f"{scale.history_readings:,} readings"
+    imported = f"{scale.imported_readings:,} readings"
     connected = snapshot.agents_sum("pue_agent_broker_connected")
     return [
-        Stage(
-            "history", f"{scale.history_readings:,} readings", f"{scale.imported_readings:,} stored", "", "", "import"
-        ),
-        Stage("meters", "", f"{scale.meters} meters", "", "", "meters"),
-        Stage(
-            f"agents ({len(snapshot.agents)})",
-            f"{snapshot.appended:,} readings",
-            f"{acked:,} batches acknowledged",
-            f"{oldest_s:.1f} s",
-            f"{unacked} batches",
-            "agent-",
-        ),
-        Stage("broker", f"{connected} agents", "", "", "", "broker"),
-        Stage(
-            "collector",
-            f"{committed:,} batches",
-            f"{snapshot.stored:,} readings",
-            f"{lag_records} records",
-            "",
-            "collector",
-        ),
-        Stage(
-            "compliance",
-            f"{snapshot.facilities} facilities",
-            f"{snapshot.findings} findings, {snapshot.alerts} alerts",
-            "",
-            "",
-            "compliance",
-        ),
+        Stage("history", into=history, out=imported, log="import"),
+        Stage("meters", out=f"{scale.meters} meters", log="meters"),
+        _agents(snapshot),
+        Stage("broker", into=f"{connected} agents", log="broker"),
+        _collector(snapshot),
+        _compliance(snapshot),
     ]
+
+
+def _agents(snapshot: Snapshot) -> Stage:
+    acked = snapshot.agents_sum("pue_agent_batches_acked_total")
+    oldest_s = snapshot.agents_max("pue_agent_oldest_unacked_seconds")
+    unacked = snapshot.agents_sum("pue_agent_spool_unacked_batches")
+    return Stage(
+        f"agents ({len(snapshot.agents)})",
+        into=f"{snapshot.appended:,} readings",
+        out=f"{acked:,} batches acknowledged",
+        lag=f"{oldest_s:.1f} s",
+        spool=f"{unacked} batches",
+        log="agent-",
+    )
+
+
+def _collector(snapshot: Snapshot) -> Stage:
+    committed = round(snapshot.collector.get("pue_collector_batches_committed_total", 0))
+    lag_records = round(snapshot.collector.get("pue_collector_projection_lag_records", 0))
+    return Stage(
+        "collector",
+        into=f"{committed:,} batches",
+        out=f"{snapshot.stored:,} readings",
+        lag=f"{lag_records} records",
+        log="collector",
+    )
+
+
+def _compliance(snapshot: Snapshot) -> Stage:
+    found = f"{snapshot.findings} findings, {snapshot.alerts} alerts"
+    return Stage("compliance", into=f"{snapshot.facilities} facilities", out=found, log="compliance")
 
 
 class Panel:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import free_port, influxdb
+from simulators.scenario import read_simulation
+from tests.support.servers import answers, free_port, influxdb, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -33,16 +33,20 @@ def run_demo(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess
     return done, json.loads(report.read_text("utf-8")) if report.exists() else {}
 
 
-def processes_in(folder: Path) -> list[str]:
-    """Command lines of processes that run in a folder."""
-    found = []
+def running_in(folder: Path) -> dict[int, str]:
+    """Command lines of processes that run in a folder, by id."""
+    found = {}
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and Path(os.readlink(entry / "cwd")) == folder:
-                found.append((entry / "cmdline").read_text("utf-8").replace("\0", " "))
+                found[int(entry.name)] = (entry / "cmdline").read_text("utf-8").replace("\0", " ")
         except OSError:
             continue
     return found
+
+
+def processes_in(folder: Path) -> list[str]:
+    return list(running_in(folder).values())
 
 
 @pytest.fixture(scope="module")
@@ -91,20 +95,47 @@ def test_findings_are_identical_on_influxdb(
     assert report["alerts"] == on_sqlite["alerts"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_no_process_and_no_port_behind(number: signal.Signals, tmp_path: Path) -> None:
+def is_importing(state: Path, _port: int) -> bool:
+    """History is being imported, broker and meters have been started."""
+    return (state / "logs/meters.log").exists()
+
+
+def is_live(state: Path, port: int) -> bool:
+    """Everything runs and the first findings are there."""
+    return answers(f"http://127.0.0.1:{port}/livez") and (state / "logs/agent-hh01.log").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("number", "is_reached"), [(signal.SIGTERM, is_importing), (signal.SIGINT, is_live)])
+def test_a_signal_leaves_no_process_and_no_port_behind(
+    number: signal.Signals, is_reached: Callable[[Path, int], bool], tmp_path: Path
+) -> None:
     port, state = free_port(), tmp_path / "state"
     command = [PUE_DEMO, "--dir", str(state), "--port", str(port), "--broker", "iotcore"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
-        is_up: Callable[[], bool] = lambda: demo.poll() is not None or (state / "logs/meters.log").exists()  # noqa: E731
-        deadline_s = time.monotonic() + DEMO_S
-        while not is_up() and time.monotonic() < deadline_s:
-            time.sleep(0.1)
+        wait_until(lambda: demo.poll() is not None or is_reached(state, port), "the demo is far enough", DEMO_S)
+        assert demo.poll() is None, demo.communicate()[0]
         assert len(processes_in(state)) >= 2
         demo.send_signal(number)
-        output, _ = demo.communicate(timeout=60)
+        output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, output
     assert processes_in(state) == []
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
+    simulation = read_simulation(state)
+    for each in (port, *(port for links in simulation.ports.values() for port in links.values())):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", each))
+
+
+def test_a_process_that_dies_ends_the_demo_with_its_last_lines(tmp_path: Path) -> None:
+    port, state = free_port(), tmp_path / "state"
+    command = [PUE_DEMO, "--dir", str(state), "--port", str(port), "--check", "--for", "10m"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        wait_until(lambda: demo.poll() is not None or is_importing(state, port), "the meters run", DEMO_S)
+        assert demo.poll() is None, demo.communicate()[0]
+        victim = next(pid for pid, words in running_in(state).items() if "pue-sim meters" in words)
+        os.kill(victim, signal.SIGKILL)
+        output, _ = demo.communicate(timeout=90)
+    assert demo.returncode == 2, output
+    assert "meters ended with exit code -9; its last lines:" in output
+    assert "Traceback" not in output
+    assert processes_in(state) == []
