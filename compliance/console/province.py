@@ -121,6 +121,7 @@ def _frame(reader: Reader, status: Status, table: RegionCompliance) -> Frame:
             data = texts("asof.data_range", newest=data, oldest=numbers.moment(marks_ms[1], ZONE))
     asof = (
         (texts("asof.data"), data),
+        *(((texts("asof.valid_at"), numbers.local(table.valid_at, ZONE)),) if reader.is_past else ()),
         (texts("asof.known_at"), numbers.local(table.known_at, ZONE)),
         (texts("asof.event"), str(table.seq)),
     )
@@ -235,6 +236,8 @@ def _rolling(row: ComplianceRow, reader: Reader) -> str:
 def _commands(status: Status, table: RegionCompliance, reader: Reader) -> tuple[tuple[str, str], ...]:
     """What is missing, and the command that supplies it."""
     texts = reader.texts
+    if reader.is_past:
+        return () if table.rows else ((texts("empty.past"), ""),)
     if not table.rows:
         return ((texts("empty.facilities"), "pue-compliance import registry.toml --config compliance.toml"),)
     if newest_and_oldest(status) is None:

@@ -163,6 +163,13 @@ def test_empty_province_names_the_command_that_fills_it() -> None:
     assert "<table" not in html
 
 
+def test_a_time_before_the_first_registration_asks_for_no_import() -> None:
+    html = client(FakeQueries(empty=True)).get("/console?valid_at=2020-01-01").text
+    assert "在所选时点" in html
+    assert "pue-compliance import" not in html
+    assert "状态时点" in html
+
+
 def test_draft_rules_are_called_not_binding() -> None:
     for path in ("/console", "/console/facilities/km01"):
         assert "征求意见稿：非约束" in client().get(path).text
