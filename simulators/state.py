@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pue.errors import Fatal
@@ -16,6 +18,7 @@ from simulators.registry import SHARD, Enrolment, Table, Value, registry_text, t
 from simulators.scenario import Site, write_simulation
 
 MARK = ".pue-demo"
+PORTS = (20_000, 32_000)
 FOLDERS = ("agents", "history", "keys", "logs", "state")
 POLL_SECONDS = 5.0
 EVALUATE_SECONDS = 10.0
@@ -206,21 +209,17 @@ def _tables(*tables: tuple[str, Table, str]) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free for TCP and UDP alike at this moment, all different."""
-    sockets: list[socket.socket] = []
-    ports: list[int] = []
-    try:
-        while len(ports) < count:
-            tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-            sockets += [tcp, udp]
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
+    """Ports that are free for TCP and UDP alike, below those the system lends to outgoing connections."""
+    first = random.SystemRandom().randrange(*PORTS)
+    candidates = (PORTS[0] + (first + step) % (PORTS[1] - PORTS[0]) for step in range(PORTS[1] - PORTS[0]))
+    return list(islice(filter(_is_free, candidates), count))
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as probe:
             try:
-                udp.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", port))
             except OSError:
-                continue  # taken by a UDP server; try the next one
-            ports.append(port)
-    finally:
-        for each in sockets:
-            each.close()
-    return ports
+                return False
+    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from simulators.scenario import read_simulation
-from tests.support.servers import answers, free_port, influxdb, wait_until
+from tests.support.servers import answers, free_port, influxdb, listens, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -119,11 +118,8 @@ def test_a_signal_leaves_no_process_and_no_port_behind(
         output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, output
     assert processes_in(state) == []
-    simulation = read_simulation(state)
-    for each in (port, *(port for links in simulation.ports.values() for port in links.values())):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", each))
+    ports = [port for links in read_simulation(state).ports.values() for port in links.values()]
+    assert not [each for each in (port, *ports) if listens(each)]
 
 
 def test_a_process_that_dies_ends_the_demo_with_its_last_lines(tmp_path: Path) -> None:
