@@ -74,10 +74,10 @@ def test_kill_9_of_the_agent_loses_no_committed_batch(gateway: int, mosquitto: M
     """Killed at arbitrary moments while nobody confirms; then everything that was committed arrives, in one chain."""
     agent = AgentProcess(tmp_path / "a", mosquitto.port, links=modbus_link(gateway, 1))
     committed = 0
-    for round_number in range(6):
+    for round_number in range(4):
         with agent:
             wait_until(partial(has_more, agent, committed + 2), "two more batches")
-            time.sleep(0.013 * round_number)
+            time.sleep(0.019 * round_number)
             agent.kill()
         now = batches_on_disk(agent)
         assert now >= committed
@@ -88,7 +88,7 @@ def test_kill_9_of_the_agent_loses_no_committed_batch(gateway: int, mosquitto: M
         assert agent.stop() == 0
     assert seqs(collector) == list(range(1, len(collector.batches) + 1))
     assert collector.chain_is_whole()
-    assert len({batch.boot for batch in collector.in_order()}) == 7
+    assert len({batch.boot for batch in collector.in_order()}) == 5
 
 
 def has_more(agent: AgentProcess, batches: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
 import sys
 import urllib.request
@@ -90,9 +91,8 @@ def test_a_full_spool_is_said_once_and_taken_up_again_when_there_is_room(
     agent: Agent, spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "agent"):
-        for number in range(300):
-            agent._keep([reading(f"{number:04x}" * 200) for _ in range(40)])
-            spool._db.execute("UPDATE batch SET payload = payload || randomblob(20000) WHERE seq = ?", (number + 2,))
+        for _ in range(300):
+            agent._keep([reading(os.urandom(400).hex()) for _ in range(40)])
             if agent._full:
                 break
         agent._keep([reading()])
