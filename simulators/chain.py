@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pue.errors import Fatal
 from simulators.broker import broker_command
+from simulators.interrupts import Interrupts
 from simulators.processes import Child, Crew, command
 from simulators.scenario import Site
 from simulators.serve import READY
@@ -55,6 +56,8 @@ class Chain:
         Where the console shall be.
     say
         Prints one line of progress.
+    interrupts
+        Signals, held back where they would leave a process behind.
     """
 
     def __init__(
@@ -66,10 +69,11 @@ class Chain:
         broker: str,
         console_port: int,
         say: Callable[[str], None],
+        interrupts: Interrupts,
     ) -> None:
         self.folder, self.sites, self.seed, self.store, self.broker = folder, sites, seed, store, broker
         self.ports: Ports = choose_ports(console_port, sites)
-        self.crew = Crew(folder)
+        self.crew = Crew(folder, interrupts)
         self.api = Api(console_port)
         self.figures = Figures()
         self._say = say

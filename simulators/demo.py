@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
 import threading
 import time
@@ -11,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -89,6 +87,7 @@ def seconds_of(text: str) -> float:
 def execute(options: Options) -> int:
     """Run the demo; 0 if it did what it must."""
     from simulators.chain import Chain
+    from simulators.interrupts import Interrupts
     from simulators.panel import Panel
     from simulators.scenario import sites
     from simulators.serve import now_ms
@@ -98,8 +97,9 @@ def execute(options: Options) -> int:
     until_ms = _history_end(options.until, now_ms())
     store = Store(options.store, options.influx_url)
     world = sites(options.seed, until_ms)
-    chain = Chain(options.folder, world, options.seed, store, options.broker, options.port, panel.say)
-    with _stopping(chain), _measuring(chain):
+    interrupts = Interrupts()
+    chain = Chain(options.folder, world, options.seed, store, options.broker, options.port, panel.say, interrupts)
+    with interrupts.listening(), _stopping(chain), _measuring(chain):
         try:
             return _run(chain, panel, options)
         except KeyboardInterrupt:
@@ -205,15 +205,11 @@ def _folder(folder: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _stopping(chain: Chain) -> Iterator[None]:
-    """SIGTERM ends the demo like Ctrl-C; on the way out every process is stopped, and no signal cuts that short."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    """On the way out every process is stopped."""
     try:
         yield
     finally:
-        quiet = [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)]
         chain.crew.stop_all()
-        signal.signal(signal.SIGINT, quiet[0])
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -232,10 +228,6 @@ def _measuring(chain: Chain) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pue.errors import Fatal
+from simulators.interrupts import Interrupts
 
 TAIL_LINES = 12
 STOP_SECONDS = 8.0
@@ -89,10 +90,13 @@ class Crew:
     ----------
     folder
         Where they run: relative paths in their settings start here.
+    interrupts
+        Held back while a process is started, so that none is started and forgotten.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, interrupts: Interrupts | None = None) -> None:
         self._folder = folder
+        self._interrupts = interrupts or Interrupts()
         self.children: list[Child] = []
         self.peak_rss_bytes = 0
         self.peak_rss: dict[str, int] = {}
@@ -101,7 +105,7 @@ class Crew:
     def start(self, name: str, *arguments: str) -> Child:
         """Start a process whose output goes to `logs/NAME.log`."""
         log = self._folder / "logs" / f"{name}.log"
-        with log.open("ab") as output:
+        with self._interrupts.held(), log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
                 arguments,
                 cwd=self._folder,
@@ -110,8 +114,8 @@ class Crew:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        child = Child(name, process, log)
-        self.children.append(child)
+            child = Child(name, process, log)
+            self.children.append(child)
         return child
 
     def running(self, name: str) -> Child | None:
@@ -141,7 +145,8 @@ class Crew:
         return total
 
     def stop_all(self) -> None:
-        """Stop everything, newest first, at most once each."""
+        """Stop everything, newest first; no signal cuts that short."""
+        self._interrupts.ignore()
         for child in reversed(self.children):
             child.stop()
 
