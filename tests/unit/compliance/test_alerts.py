@@ -73,6 +73,12 @@ def test_low_coverage_holds_back_the_pue_alert() -> None:
     assert run(bad) == [(COVERAGE_LOW, 3, True)]
 
 
+def test_pue_waits_until_the_coverage_alert_has_cleared() -> None:
+    coverage = ["0.95"] * 3 + ["0.965"] * 4 + ["0.97"] * 3
+    history = [day(number, "1.5", value) for number, value in enumerate(coverage, start=1)]
+    assert run(history) == [(COVERAGE_LOW, 3, True), (COVERAGE_LOW, 8, False), (PUE_OVER_LIMIT, 10, True)]
+
+
 def test_a_silent_meter_is_told_after_its_first_whole_day_and_explains_the_rest() -> None:
     history = [day(1), *[day(number, "1.5", "0.9", ["it"]) for number in range(2, 9)]]
     assert run(history) == [(f"{METER_SILENT}/it", 2, True)]

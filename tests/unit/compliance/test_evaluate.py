@@ -185,6 +185,19 @@ def test_late_data_that_change_an_outcome_give_a_second_finding_for_the_same_per
     assert old.evidence_hash != finding.evidence_hash
 
 
+def test_an_outcome_that_changes_there_and_back_is_in_force_as_it_was_last_written(
+    services: list[Service], tmp_path: Path
+) -> None:
+    reader = made_reader(lambda _day: 1.25, 400)
+    service = evaluated(services, tmp_path, reader)
+    for tenths in (14, 12):
+        reader.put("km01", "main", np.full(400 * DAY_SLOTS, IT_J * tenths // 10, np.int64))
+        service.evaluate()
+    outcomes = [event.body["outcome"] for event in of(service, FINDING, entity="new_build_pue_max")]
+    assert outcomes[-3:] == ["compliant", "non_compliant", "compliant"]
+    assert in_force(service).outcome == "compliant"
+
+
 def test_late_data_that_change_no_outcome_write_nothing(services: list[Service], tmp_path: Path) -> None:
     reader = made_reader(lambda _day: 1.25, 400)
     service = evaluated(services, tmp_path, reader)

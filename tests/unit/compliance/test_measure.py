@@ -89,6 +89,18 @@ def test_a_store_that_was_never_there_measures_nothing(reader: CountingReader, f
     assert Measure(FixedReader(reader)).of(facility) is None
 
 
+def test_the_slot_behind_the_last_edge_bounds_it(reader: CountingReader, facility: Registered) -> None:
+    key = SeriesKey("km01", "main", "energy_import")
+    slots = reader.series[key]
+    slots.above_j[-1] = 7_000
+    reader.until_ms -= 1
+    measured = Measure(FixedReader(reader)).of(facility)
+    assert measured is not None
+    assert measured.watermark_ms == int(slots.start_ms[-1])
+    result = measured.window(START_MS, measured.watermark_ms)
+    assert result.total_upper_j - result.total_j == 7_000
+
+
 def test_before_the_first_data_nothing_is_known_and_coverage_says_so(
     reader: CountingReader, facility: Registered
 ) -> None:
