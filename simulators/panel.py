@@ -105,7 +105,7 @@ class Panel:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def draw(self, snapshot: Snapshot, crew: Crew, scale: Scale) -> None:
         """Show the state of the chain."""
