@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.clock import Clock
@@ -82,8 +83,10 @@ class Sealer:
             "sent_ms": self.clock.wall_ms(),
             "mono_ns": self.clock.mono_ns(),
         }
-        if isinstance(body, Readings):
-            return wire.DataBatch(**header, config=config, body=body)  # type: ignore[arg-type]  # a header by name
-        if isinstance(body, Config):
-            return wire.ConfigBatch(**header, config=None, body=body)  # type: ignore[arg-type]
-        return wire.EventBatch(**header, config=config, body=body)  # type: ignore[arg-type]
+        return _kind(body)(**header, config=None if isinstance(body, Config) else config, body=body)
+
+
+def _kind(body: Body) -> Callable[..., wire.Batch]:
+    if isinstance(body, Readings):
+        return wire.DataBatch
+    return wire.ConfigBatch if isinstance(body, Config) else wire.EventBatch

@@ -71,7 +71,7 @@ class Poller:
         try:
             return await self._links[link].read(meter)
         except Exception as error:
-            log.exception("meter %s: defect in the driver, please report with --debug: %r", meter.meter, error)  # noqa: TRY401
+            log.warning("meter %s: defect in its driver, please report: %r", meter.meter, error, exc_info=True)
             return failed(meter, self._clock.wall_ms(), Quality.MALFORMED)
 
     def _note(self, link: str, meter: PlannedMeter, answers: Sequence[Answer]) -> None:

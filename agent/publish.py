@@ -23,6 +23,7 @@ log = logging.getLogger("agent.publish")
 
 _BACKFILL_ROWS = 50
 _COUNT_EVERY_S = 1.0
+_REMEMBERED_REFUSALS = 1000
 _PACKET_OVERHEAD = 256
 """Fixed header, topic, packet id and properties of a publish packet, generously. [bytes]"""
 _FORK_PAUSE_S = 60.0
@@ -95,6 +96,7 @@ class Publisher:
         self._counted_at_s = 0.0
         self._collector: tuple[str, int] | None = None
         self._said: dict[str, str] = {}
+        self._refused: set[Key] = set()
         self._max_packet_bytes: int | None = None
 
     @property
@@ -283,9 +285,7 @@ class Publisher:
             self._settle(ack, verdict)
 
     def _settle(self, ack: Ack, verdict: Settle) -> None:
-        for seq, reason in ack.refused:
-            text = f"collector {ack.collector} refused batch {seq} of epoch {ack.epoch} ({reason}); it is kept here"
-            self._say(f"refused {ack.epoch} {seq}", reason, text)
+        self._log_refused(ack)
         settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed)
         self._metrics.acked.inc(settled)
         self._delivery.acknowledged(ack.epoch, verdict.ranges, self._now_s())
@@ -295,6 +295,22 @@ class Publisher:
             if self._collector is not None:
                 self._delivery.rewind()
             self._collector = (ack.collector, ack.generation)
+
+    def _log_refused(self, ack: Ack) -> None:
+        """Acks are cumulative: each refusal is said once."""
+        if len(self._refused) > _REMEMBERED_REFUSALS:
+            self._refused.clear()
+        for seq, reason in ack.refused:
+            key = Key(ack.epoch, seq)
+            if key not in self._refused:
+                self._refused.add(key)
+                log.warning(
+                    "collector %s refused batch %d of epoch %s (%s); it is kept here",
+                    ack.collector,
+                    seq,
+                    ack.epoch,
+                    reason,
+                )
 
     def _resend_lost(self, ack: Ack, verdict: Settle) -> None:
         log.warning("collector %s is back at batch %d; sending again what it lost", ack.collector, ack.upto)

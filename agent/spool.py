@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,43 +11,12 @@ from pathlib import Path
 
 from agent.acks import EpochFacts, Range, merged, missing
 from agent.chain import Body, Head, Sealer
+from agent.spool_file import PAGE_BYTES, lock_folder, open_file
 from pue import wire
 from pue.canonical import ZERO_HASH
 from pue.errors import Fatal, Retry
 from pue.wire import Config, ConfigBatch, DataBatch, Dropped, Restored
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE epoch (
-    epoch TEXT PRIMARY KEY,
-    prev_epoch TEXT,
-    head_seq INTEGER NOT NULL,
-    head_sha TEXT NOT NULL,
-    config_sha TEXT,
-    acked_upto INTEGER NOT NULL DEFAULT 0,
-    pruned_upto INTEGER NOT NULL DEFAULT 0,
-    pruned_sha TEXT,
-    is_forked INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE batch (
-    id INTEGER PRIMARY KEY,
-    epoch TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    sha TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    appended_ms INTEGER NOT NULL,
-    acked_ms INTEGER,
-    carried_epoch TEXT,
-    carried_seq INTEGER,
-    UNIQUE (epoch, seq)
-) STRICT;
-CREATE INDEX batch_unsettled ON batch (epoch, seq) WHERE acked_ms IS NULL AND carried_seq IS NULL;
-CREATE INDEX batch_carried ON batch (carried_epoch, carried_seq) WHERE carried_seq IS NOT NULL;
-CREATE TABLE declared (epoch TEXT NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
-    PRIMARY KEY (epoch, from_seq, to_seq)) STRICT;
-"""
-_PAGE_BYTES = 4096
 _RESERVED_PAGES = 64
 _PRUNE_ROWS = 500
 _DAY_MS = 86_400_000
@@ -87,10 +55,10 @@ class Spool:
 
     def __init__(self, folder: Path, sealer: Sealer, max_mb: int = 4096) -> None:
         self._sealer = sealer
-        self._max_pages = max_mb * 1024 * 1024 // _PAGE_BYTES
-        self._lock = _lock(folder)
+        self._max_pages = max_mb * 1024 * 1024 // PAGE_BYTES
+        self._lock = lock_folder(folder)
         try:
-            self._db = _open(folder / "spool.sqlite", self._max_pages)
+            self._db = open_file(folder / "spool.sqlite", self._max_pages)
         except BaseException:
             os.close(self._lock)
             raise
@@ -316,7 +284,7 @@ class Spool:
         """Give up the retention of confirmed batches, oldest first, before refusing to take new ones."""
         while self._used_pages() + _RESERVED_PAGES > self._max_pages:
             if not self._prune_oldest():
-                limit_mb = self._max_pages * _PAGE_BYTES // 1024 // 1024
+                limit_mb = self._max_pages * PAGE_BYTES // 1024 // 1024
                 raise Retry(
                     f"the spool holds {limit_mb} MB the collector has not confirmed; raise agent.spool_max_mb "
                     "or bring the collector back"
@@ -375,41 +343,3 @@ def _kind(body: Body) -> str:
     if isinstance(body, wire.Readings):
         return "data"
     return "config" if isinstance(body, Config) else "event"
-
-
-def _open(path: Path, max_pages: int) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute(f"PRAGMA max_page_count = {max_pages}")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise Fatal(f"{path} was written by another version (schema {version}); use the version that wrote it")
-    except sqlite3.DatabaseError as error:
-        db.close()
-        raise Fatal(f"{path} cannot be used as the spool ({error}); move it aside or restore it") from None
-    except Fatal:
-        db.close()
-        raise
-    return db
-
-
-def _lock(folder: Path) -> int:
-    path = folder / "spool.lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise Fatal(f"{path}: {error.strerror}; correct agent.state_dir or its permissions") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.pread(handle, 20, 0).decode(errors="replace").strip() or "?"
-        os.close(handle)
-        raise Fatal(f"{path} is held by process {owner}; stop that agent or use another agent.state_dir") from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle

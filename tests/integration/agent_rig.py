@@ -59,7 +59,7 @@ def needs(program: str) -> str:
 
 @contextlib.contextmanager
 def process(command: Sequence[object], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen([str(word) for word in command], **options)  # type: ignore[call-overload]
+    child = subprocess.Popen([str(word) for word in command], **options)  # type: ignore[call-overload]  # passed through
     try:
         yield child
     finally:

@@ -9,6 +9,7 @@ import logging
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,9 +221,11 @@ def test_init_starts_the_epoch_the_hand_over_names_and_the_chain_goes_on(tmp_pat
         (lambda signer: [], "is empty"),
     ],
 )
-def test_init_refuses_a_file_that_does_not_hand_over_to_this_agent(spoil: object, message: str, tmp_path: Path) -> None:
+def test_init_refuses_a_file_that_does_not_hand_over_to_this_agent(
+    spoil: Callable[[Signer], list[SignedLine]], message: str, tmp_path: Path
+) -> None:
     agent = settings(tmp_path / "a")
-    history = write_history(tmp_path / "h.batches", *spoil(agent.signer))  # type: ignore[operator]
+    history = write_history(tmp_path / "h.batches", *spoil(agent.signer))
     done = pue_agent("init", "--config", agent.config, "--continue-from", history)
     assert done.returncode == 2
     assert message in done.stderr

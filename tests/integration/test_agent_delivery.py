@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pue.quality import Quality
-from pue.wire import ConfigBatch, DataBatch, EventBatch, Restored
+from pue.wire import Config, ConfigBatch, DataBatch, EventBatch, Restored
 from tests.integration.agent_rig import (
     HOST,
     AgentProcess,
@@ -218,7 +218,8 @@ def test_a_changed_configuration_is_sent_before_the_readings_that_use_it(
             wait_until(lambda: len(collector.meta) >= 2 and len(collector.batches) >= 8, "more batches")
             agent.stop()
     configs = {key: pair for key, pair in collector.batches.items() if isinstance(pair[1], ConfigBatch)}
-    assert [pair[1].body.meters[0].serial for _, pair in sorted(configs.items())] == ["SN1", "SN2"]  # type: ignore[union-attr]
+    bodies = [pair[1].body for _, pair in sorted(configs.items())]
+    assert [body.meters[0].serial for body in bodies if isinstance(body, Config)] == ["SN1", "SN2"]
     (_, first), (second_key, second) = sorted(configs.items())
     for key, (_, batch) in collector.batches.items():
         if isinstance(batch, DataBatch):
