@@ -2,50 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pue.index import ascending, has
+from pue.points import asked_ms
 from pue.quality import Flag
 from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Int64, Slots
 
 OVERLAP = 3
-"""Points after an edge among which is one that was asked for after it."""
+"""Points after an edge among which is one that was asked for after it: of one meter at most two requests overlap."""
 
-_SMALL = 1 << 31
+_SMALL_MS = 1 << 30
 _SAFE_FLOAT_J = float(1 << 61)
+_WHOLE_FLOAT = float(1 << 52)
+
+Column = Callable[[Int64], Int64]
+"""Values at points given by their indices: only those beside edges are ever asked for."""
+
+Levels = Callable[[Int64], tuple[Int64, Int64]]
+"""Values on the left and on the right of intervals given by their indices."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A meter's energy at P points, ascending in `t1_ms`, with P - 1 intervals between them.
+    """A meter's energy at P points, ascending in `t1_ms`; interval i lies between the points i and i + 1.
 
     Attributes
     ----------
     t0_ms, t1_ms
-        The true time of a point lies in [t0, t1]; estimates use t1. (P,) [ms UTC]
-    level_j
-        Energy known to have flowed before the point, from any zero. (P,) [J]
-    limit_w
-        The most the meter can carry around the point. (P,) [W]
+        The true time of a point lies between them; estimates take t1. (P,) [ms UTC]
+    levels_j
+        Energy known to have flowed before the points on both sides of intervals, from any zero. [J]
+    limits_w
+        The most the meter can carry around points. [W]
     unknown
-        Intervals whose energy is unknown: the level stays, anything up to the limit may have flowed. (P - 1,)
-    flags
-        Marks of the intervals. (P - 1,)
+        Intervals whose energy is unknown: the level stays, anything up to the limit may have flowed. Ascending.
+    flagged, flags
+        Intervals with marks, in any order, and the marks.
     marks_ms, marks
-        Marks of single moments: samples put aside, conflicts. (K,) [ms UTC, -]
+        Marks of single moments: samples put aside, conflicts. [ms UTC, -]
     """
 
     t0_ms: Int64
     t1_ms: Int64
-    level_j: Int64
-    limit_w: Int64
-    unknown: npt.NDArray[np.bool_]
+    levels_j: Levels
+    limits_w: Column
+    unknown: Int64
+    flagged: Int64
     flags: Int64
     marks_ms: Int64
     marks: Int64
+
+    def asked_ms(self, index: Int64) -> Int64:
+        """When points were asked for, at the earliest. [ms UTC]"""
+        return asked_ms(self.t0_ms[index], self.t1_ms[index])
 
 
 def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
@@ -53,115 +67,164 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
     if len(curve.t1_ms) == 0:
         return Slots.empty()
     edges = _edges(int(curve.t1_ms[0]), int(curve.t1_ms[-1]))
-    level, below, above = levels_at(curve, edges)
-    starts = edges[:-1]
-    long = curve.unknown | (np.diff(curve.t1_ms) > max_gap_ms)
-    unknown_j, unknown_ms = _unknown(curve, edges)
-    flags = _slot_flags(curve, long, edges) | np.where(unknown_ms >= SLOT_MS, int(Flag.MISSING), 0)
+    left = np.searchsorted(curve.t1_ms, edges, side="right") - 1
+    inner = slice(int(left[0] < 0), int(np.searchsorted(left, len(curve.t1_ms) - 1)))
+    left = left[inner]
+    start_ms = curve.t1_ms[left]
+    span_ms = curve.t1_ms[left + 1] - start_ms
+    level, below, above = _levels_at(curve, edges, inner, left, edges[inner] - start_ms, span_ms)
+    long = _long(curve, left, span_ms, max_gap_ms)
+    unknown_j, whole = _unknown(curve, edges)
+    flags = _slot_flags(curve, long, edges)
+    flags[whole] |= int(Flag.MISSING)
     return Slots(
-        start_ms=starts,
+        start_ms=edges[:-1],
         energy_j=np.diff(level),
         unknown_j=unknown_j,
-        gap_ms=_gap_ms(curve, long, edges),
+        gap_ms=_gap_ms(curve, ascending(long, curve.unknown), edges),
         below_j=below[:-1],
         above_j=above[:-1],
         flags=flags,
-        revision=np.zeros_like(starts),
-        topology=np.full_like(starts, topology),
+        revision=np.zeros(len(edges) - 1, np.int64),
+        topology=np.full(len(edges) - 1, topology, np.int64),
     )
 
 
 def _edges(first_ms: int, last_ms: int) -> Int64:
-    return np.arange(first_ms // SLOT_MS, last_ms // SLOT_MS + 2, dtype=np.int64) * SLOT_MS
+    return np.arange(first_ms // SLOT_MS * SLOT_MS, (last_ms // SLOT_MS + 2) * SLOT_MS, SLOT_MS, dtype=np.int64)
 
 
-def levels_at(curve: Curve, edges: Int64) -> tuple[Int64, Int64, Int64]:
+def _long(curve: Curve, left: Int64, span_ms: Int64, max_gap_ms: int) -> Int64:
+    """Known intervals longer than a covered one may be; one longer than a slot has an edge inside."""
+    if max_gap_ms >= SLOT_MS:
+        intervals = ascending(left[span_ms > max_gap_ms])
+    else:
+        intervals = np.flatnonzero(np.diff(curve.t1_ms) > max_gap_ms)
+    return intervals[~has(curve.unknown, intervals)]
+
+
+def _levels_at(
+    curve: Curve, edges: Int64, inner: slice, left: Int64, since_ms: Int64, span_ms: Int64
+) -> tuple[Int64, Int64, Int64]:
     """Estimate of the curve at edges, and how far below and above it the truth can lie.
 
     Linear between the neighbouring points, rounded half up once. The truth is at least the level of the last point that
-    certainly lies before the edge, and at most that of the first that certainly lies after it.
+    certainly lies before the edge, and at most that of the first that certainly lies after it. Before the first point
+    and after the last, and across unknown energy, the level stays.
 
     References
     ----------
     METHOD.md, "Edge bounds".
     """
-    last = len(curve.t1_ms) - 1
-    left = np.searchsorted(curve.t1_ms, edges, side="right") - 1
-    inside = (left >= 0) & (left < last)
-    left = np.clip(left, 0, last)
-    right = np.minimum(left + 1, last)
-    low, high = curve.level_j[left], curve.level_j[right]
-    since = np.where(inside, edges - curve.t1_ms[left], 0)
-    span = np.where(inside, curve.t1_ms[right] - curve.t1_ms[left], 1)
-    level = low + share(high - low, since, span)
-    known = inside & ~np.append(curve.unknown, True)[left]
-    above = curve.level_j[_first_after(curve, edges, left)] - level
-    return level, np.where(known, level - low, 0), np.where(known, above, 0)
+    low, high = curve.levels_j(left)
+    part = share(high - low, since_ms, span_ms)
+    after = _level_after(curve, edges[inner], left, since_ms, low, high)
+    level, below, above = (np.zeros_like(edges) for _ in range(3))
+    level[inner] = low + part
+    level[: inner.start], level[inner.stop :] = _ends_j(curve)
+    below[inner], above[inner] = part, after - low - part
+    if len(curve.unknown):
+        unknown = inner.start + np.flatnonzero(has(curve.unknown, left))
+        below[unknown] = above[unknown] = 0
+    return level, below, above
 
 
-def _first_after(curve: Curve, edges: Int64, left: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Index of the first point asked for at or after each edge; of one meter at most two requests overlap."""
+def _ends_j(curve: Curve) -> tuple[int, int]:
+    """Level at the first and at the last point. [J]"""
+    if len(curve.t1_ms) == 1:
+        return 0, 0
+    low, high = curve.levels_j(np.array([0, len(curve.t1_ms) - 2]))
+    return int(low[0]), int(high[1])
+
+
+def _level_after(curve: Curve, edges: Int64, left: Int64, since_ms: Int64, low: Int64, high: Int64) -> Int64:
+    """Level of the first point that was asked for at or after each edge."""
     last = len(curve.t1_ms) - 1
-    after = left.copy()
-    for _ in range(OVERLAP):
-        after += (curve.t0_ms[after] < edges) & (after < last)
-    return after
+    level = high.copy()
+    exact = np.flatnonzero(since_ms == 0)
+    exact = exact[curve.asked_ms(left[exact]) >= edges[exact]]
+    late = np.flatnonzero(curve.t0_ms[left + 1] < edges)
+    for distance in range(1, OVERLAP):
+        late = late[left[late] + distance < last]
+        late = late[curve.asked_ms(left[late] + distance) < edges[late]]
+        level[late] = curve.levels_j(left[late] + distance)[1]
+    level[exact] = low[exact]
+    return level
 
 
 def share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
-    """Energy x since / span, rounded half up, exact for any int64 energy >= 0 and 0 <= since < span. [J]"""
+    """Energy x since / span, rounded half up, exact for any int64 energy >= 0 and 0 <= since < span. [J]
+
+    A float division below 2**52 cannot reach the next whole number, so its floor is exact too, and faster.
+    """
+    largest = (2.0 * float(energy_j.max(initial=0)) + 3.0) * float(span_ms.max(initial=0))
+    if largest < _WHOLE_FLOAT:
+        twice = 2 * span_ms
+        return np.asarray(np.floor((2 * energy_j * since_ms + span_ms) / twice), np.int64)
+    return exact_share(energy_j, since_ms, span_ms)
+
+
+def exact_share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
+    """As `share`, in whole numbers only. [J]"""
     whole, rest = np.divmod(energy_j, span_ms)
-    if span_ms.max(initial=0) < _SMALL >> 1:
+    if span_ms.max(initial=0) < _SMALL_MS:
         return np.asarray(whole * since_ms + (2 * rest * since_ms + span_ms) // (2 * span_ms), np.int64)
     part = (2 * rest.astype(object) * since_ms + span_ms) // (2 * span_ms)
     return np.asarray(whole * since_ms + part.astype(np.int64), np.int64)
 
 
-def energy_bound_j(power_w: Int64, time_ms: Int64) -> Int64:
+def energy_bound_j(power_w: int, time_ms: Int64) -> Int64:
     """Power x time, rounded up, at most `MAX_ENERGY_J`. [J]"""
     seconds, rest = np.divmod(time_ms, 1000)
-    huge = power_w.astype(np.float64) * (seconds + 1) > _SAFE_FLOAT_J
-    safe_w = np.where(huge, 0, power_w)
-    return np.where(huge, MAX_ENERGY_J, safe_w * seconds - (-safe_w * rest) // 1000)
+    if power_w * (float(time_ms.max(initial=0)) / 1000 + 1) > _SAFE_FLOAT_J:
+        exact = [-(-power_w * time // 1000) for time in time_ms.tolist()]
+        return np.array([min(energy, MAX_ENERGY_J) for energy in exact], np.int64)
+    return np.asarray(power_w * seconds - (-power_w * rest) // 1000, np.int64)
 
 
-def _gap_ms(curve: Curve, long: npt.NDArray[np.bool_], edges: Int64) -> Int64:
+def _gap_ms(curve: Curve, uncovered: Int64, edges: Int64) -> Int64:
     t1 = curve.t1_ms
-    starts = np.concatenate((edges[:1], t1[:-1][long], t1[-1:]))
-    ends = np.concatenate((t1[:1], t1[1:][long], edges[-1:]))
+    starts = np.concatenate((edges[:1], t1[uncovered], t1[-1:]))
+    ends = np.concatenate((t1[:1], t1[uncovered + 1], edges[-1:]))
     return _overlap_ms(starts, ends, edges)
 
 
 def _unknown(curve: Curve, edges: Int64) -> tuple[Int64, Int64]:
-    """Per slot, the most energy and the time of unknown intervals, before the first point and after the last."""
-    unknown, limit = curve.unknown, curve.limit_w
-    starts = np.concatenate((edges[:1], curve.t0_ms[:-1][unknown], curve.t0_ms[-1:]))
-    ends = np.concatenate((curve.t1_ms[:1], curve.t1_ms[1:][unknown], edges[-1:]))
-    limits = np.concatenate((limit[:1], np.maximum(limit[:-1], limit[1:])[unknown], limit[-1:]))
+    """Per slot the most energy of unknown intervals, before the first point and after the last; slots they fill."""
+    ends_of = np.array([0, len(curve.t1_ms) - 1])
+    left, right = curve.limits_w(curve.unknown), curve.limits_w(curve.unknown + 1)
+    outer = curve.limits_w(ends_of)
+    starts = np.concatenate((edges[:1], curve.asked_ms(curve.unknown), curve.asked_ms(ends_of[1:])))
+    ends = np.concatenate((curve.t1_ms[:1], curve.t1_ms[curve.unknown + 1], edges[-1:]))
+    limits = np.concatenate((outer[:1], np.maximum(left, right), outer[1:]))
     starts[1:] = np.maximum(starts[1:], ends[:-1])
-    energy, time = np.zeros(len(edges) - 1, np.int64), np.zeros(len(edges) - 1, np.int64)
-    for power in np.unique(limits):
+    energy = np.zeros(len(edges) - 1, np.int64)
+    for power in set(limits.tolist()):
         chosen = limits == power
         overlap = _overlap_ms(starts[chosen], ends[chosen], edges)
-        energy, time = energy + energy_bound_j(power, overlap), time + overlap
-    return energy, time
+        touched = np.flatnonzero(overlap)
+        energy[touched] += energy_bound_j(power, overlap[touched])
+    return energy, np.flatnonzero(_overlap_ms(starts, ends, edges) >= SLOT_MS)
 
 
 def _overlap_ms(starts: Int64, ends: Int64, edges: Int64) -> Int64:
-    """Time per slot covered by disjoint ascending intervals."""
-    before = np.concatenate((np.zeros(1, np.int64), np.cumsum(ends - starts)))
-    index = np.searchsorted(starts, edges, side="right") - 1
-    clipped = np.maximum(index, 0)
-    passed = before[clipped] + np.minimum(edges, ends[clipped]) - starts[clipped]
-    return np.diff(np.where(index >= 0, passed, 0))
+    """Time per slot covered by disjoint intervals, each cut into its first and last slot and the whole ones between."""
+    first, last = (starts - edges[0]) // SLOT_MS, (ends - edges[0]) // SLOT_MS
+    steps = np.zeros(len(edges) + 1, np.int64)
+    np.add.at(steps, first, edges[0] + (first + 1) * SLOT_MS - starts)
+    np.add.at(steps, first + 1, starts - edges[0] - first * SLOT_MS)
+    np.add.at(steps, last, ends - edges[0] - (last + 1) * SLOT_MS)
+    np.add.at(steps, last + 1, edges[0] + last * SLOT_MS - ends)
+    return np.cumsum(steps[: len(edges) - 1])
 
 
-def _slot_flags(curve: Curve, long: npt.NDArray[np.bool_], edges: Int64) -> Int64:
-    flags = curve.flags | np.where(long & ~curve.unknown, int(Flag.ALLOCATED), 0)
-    chosen = flags != 0
-    starts = np.concatenate((curve.t1_ms[:-1][chosen], curve.marks_ms))
-    ends = np.concatenate((curve.t1_ms[1:][chosen], curve.marks_ms))
-    return _spread(starts, ends, np.concatenate((flags[chosen], curve.marks)), edges)
+def _slot_flags(curve: Curve, long: Int64, edges: Int64) -> Int64:
+    intervals = np.concatenate((curve.flagged, long))
+    starts = np.concatenate((curve.t1_ms[intervals], curve.marks_ms))
+    ends = np.concatenate((curve.t1_ms[intervals + 1], curve.marks_ms))
+    return _spread(
+        starts, ends, np.concatenate((curve.flags, np.full(len(long), int(Flag.ALLOCATED)), curve.marks)), edges
+    )
 
 
 def _spread(starts: Int64, ends: Int64, flags: Int64, edges: Int64) -> Int64:
@@ -172,12 +235,14 @@ def _spread(starts: Int64, ends: Int64, flags: Int64, edges: Int64) -> Int64:
     inside = (last >= 0) & (first < count)
     first, last, flags = np.maximum(first[inside], 0), np.minimum(last[inside], count - 1), flags[inside]
     result = np.zeros(count, np.int64)
-    for bit in _bits(int(np.bitwise_or.reduce(flags, initial=0))):
+    for bit in bits_of(flags):
         chosen = (flags & bit) != 0
         steps = np.bincount(first[chosen], minlength=count + 1) - np.bincount(last[chosen] + 1, minlength=count + 1)
-        result |= np.where(np.cumsum(steps[:count]) > 0, bit, 0)
+        result[np.cumsum(steps[:count]) > 0] |= bit
     return result
 
 
-def _bits(flags: int) -> list[int]:
-    return [1 << place for place in range(flags.bit_length()) if flags >> place & 1]
+def bits_of(flags: Int64) -> list[int]:
+    """Marks that occur."""
+    present = int(np.bitwise_or.reduce(flags, initial=0))
+    return [1 << place for place in range(present.bit_length()) if present >> place & 1]

@@ -12,18 +12,16 @@ import numpy as np
 
 from pue.days import DAY_MS, Day, Days, Reading, rank
 from pue.quality import NO_VALUE
-from pue.registers import (
-    CONTEXT_SAMPLES,
+from pue.registers import CONTEXT_SAMPLES, power_slots, register_slots
+from pue.series import MAX_ENERGY_J, SLOT_MS, slot_of
+from pue.slots import Int64, Slots
+from pue.versions import (
     FLOAT32_BITS,
     RegisterVersion,
     counts_per_ms,
     merged,
-    power_slots,
-    register_slots,
     usable_counts,
 )
-from pue.series import MAX_ENERGY_J, SLOT_MS, slot_of
-from pue.slots import Int64, Slots
 
 Range = tuple[int, int]
 """Half-open time on slot edges; empty if both are equal. [ms UTC]"""

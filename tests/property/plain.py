@@ -73,7 +73,7 @@ def usable(
         elif count * version.step_j > MAX_ENERGY_J - 1 or (version.modulus is not None and count >= version.modulus):
             marks.append((time, int(Flag.RANGE)))
         else:
-            points.append(Point(min(t0, t1), t1, count, quality, index))
+            points.append(Point(min(max(t0, t1 - 60_000), t1), t1, count, quality, index))
     return points, marks
 
 

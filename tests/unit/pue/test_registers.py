@@ -9,10 +9,11 @@ import pytest
 
 from pue.errors import Fatal
 from pue.quality import Flag, Quality
-from pue.registers import power_slots, register_slots, register_versions, rounded, scaled
+from pue.registers import power_slots, register_slots, register_versions
 from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Samples, Slots
 from pue.topology import Meter, MeterVersion, Register, Replacement
+from pue.versions import rounded, scaled
 from tests.unit.pue.meters import KWH, MINUTE_MS, int64, samples, version
 
 MILLION = 1_000_000
