@@ -92,9 +92,12 @@ def execute(options: Options) -> int:
     from simulators.scenario import sites
     from simulators.serve import now_ms
     from simulators.state import Store
+    from simulators.watch import check_influxdb
 
     panel = Panel(is_live=not options.is_check)
     until_ms = _history_end(options.until, now_ms())
+    if options.store == "influxdb":
+        check_influxdb(options.influx_url)
     store = Store(options.store, options.influx_url)
     world = sites(options.seed, until_ms)
     interrupts = Interrupts()

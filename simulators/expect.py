@@ -15,6 +15,8 @@ from simulators.scenario import Site, trailing_year
 LARGE_RACKS = 3_000
 NEW_BUILD, RETROFIT = "new_build_pue_max", "retrofit_pue_over"
 NEW_BUILD_LIMIT, RETROFIT_LIMIT = Fraction(13, 10), Fraction(15, 10)
+FACTS = {"green_grade_min": "compliant", "hub_siting": "non_compliant", "no_preferential_policy": "compliant"}
+"""Rules on registered facts: the demo's new sites have a valid 4A certificate, no favours, and lie outside the hubs."""
 MIN_COVERAGE = 0.96
 GUARD = 1.645
 """One-sided 95 % of a normal distribution: the guard band of JCGM 106. [-]"""
@@ -64,11 +66,10 @@ def expected(site: Site) -> Expected:
 def _outcomes(site: Site, window: tuple[int, int], is_silent: bool) -> dict[str, str]:
     judged = "insufficient_data" if is_silent else ""
     pue, guard = float(site.plant.true_pue(*window)), GUARD * _uncertainty(site, window)
-    new_build = judged or _guarded(pue, guard, float(NEW_BUILD_LIMIT))
-    return {
-        NEW_BUILD: new_build if _is_new_large(site) else "not_applicable",
-        RETROFIT: judged or _guarded(pue, guard, float(RETROFIT_LIMIT)),
-    }
+    retrofit = {RETROFIT: judged or _guarded(pue, guard, float(RETROFIT_LIMIT))}
+    if not _is_new_large(site):
+        return retrofit | dict.fromkeys((NEW_BUILD, *FACTS), "not_applicable")
+    return retrofit | {NEW_BUILD: judged or _guarded(pue, guard, float(NEW_BUILD_LIMIT))} | FACTS
 
 
 def _guarded(pue: float, guard: float, limit: float) -> str:

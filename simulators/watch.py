@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from pue.errors import Fatal
+
 TIMEOUT_S = 5.0
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)")
 
@@ -46,6 +48,20 @@ class Snapshot:
     def stored(self) -> int:
         """Readings the running collector has stored."""
         return round(self.collector.get("pue_collector_readings_stored_total", 0.0))
+
+
+def check_influxdb(url: str) -> None:
+    """See that a server is there before a minute is spent on filling it.
+
+    Raises
+    ------
+    Fatal
+        If it does not answer.
+    """
+    try:
+        _get(f"{url}/ping")
+    except (OSError, ValueError) as error:
+        raise Fatal(f"InfluxDB at {url} does not answer ({error}); start it, or use --store sqlite") from None
 
 
 def metrics(port: int) -> Metrics:

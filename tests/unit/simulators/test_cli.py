@@ -36,6 +36,7 @@ def test_init_and_show_list_facilities_with_their_true_pue(tmp_path: Path) -> No
         (("pue-sim", "meters", "--dir", "nowhere"), "nowhere/simulation.toml: No such file or directory"),
         (("pue-sim", "init", "--dir", ".", "--until", "yesterday"), "is not ISO 8601; write it like"),
         (("pue-demo", "--store", "excel"), "store 'excel' is unknown; use sqlite or influxdb"),
+        (("pue-demo", "--store", "influxdb", "--influx-url", "http://127.0.0.1:1"), "start it, or use --store sqlite"),
         (("pue-demo", "--for", "soon"), "write it like 30s, 2m or 1h"),
         (("pue-demo", "--port", "0", "--dir", "/usr"), "/usr is not empty and not from a demo"),
         (("pue-demo", "--port", "0", "--until", "2026-11-17T10:00:00"), "has no offset; append +08:00 or Z"),
