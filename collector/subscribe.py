@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import select
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ SESSION_SECONDS = 7 * 24 * 3600
 MAX_PACKET_BYTES = 1024 * 1024
 CONNECT_SECONDS = 2.0
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 10.0
+STABLE_SECONDS = 10.0
+"""A connection that lived this long was well: after it the first attempt comes soon again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,7 @@ class Subscriber:
         self._generation = 0
         self._delay = FIRST_DELAY_SECONDS
         self._try_at = 0.0
+        self._up_at = math.inf
         self._was_up: bool | None = None
 
     def poll(self, seconds: float) -> list[Message]:
@@ -223,6 +227,9 @@ class Subscriber:
 
     def _lost(self, reason: str) -> None:
         self._connection = None
+        if time.monotonic() > self._up_at + STABLE_SECONDS:
+            self._delay = FIRST_DELAY_SECONDS
+        self._up_at = math.inf
         self._try_at = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, LONGEST_DELAY_SECONDS)
         if self._was_up is not False:
@@ -233,7 +240,7 @@ class Subscriber:
         self._on_state(is_up)
         broker = f"{self._settings.host}:{self._settings.port}"
         if is_up:
-            self._delay = FIRST_DELAY_SECONDS
+            self._up_at = time.monotonic()
             log.info("broker %s connected", broker)
         else:
             log.warning("broker %s is away (%s); agents keep their batches, trying again", broker, reason)

@@ -77,7 +77,6 @@ class Chain:
     broker: Process
     collector: Process
     reader: SeriesReader
-    window: Path
     is_eager: bool
 
     def spool(self, query: str) -> list[tuple[Any, ...]]:
@@ -104,10 +103,15 @@ class Chain:
         return list(zip(readings.t1_ms.tolist(), readings.count.tolist(), strict=True))
 
     def kill_collector(self) -> None:
+        """At the worst moment there is: of a careful collector any, of an eager one between its ack and its commit."""
+        hold, window = self.folder / "hold", self.folder / "window"
         if self.is_eager:
-            wait_until(self.window.exists, "acks are out and nothing is kept", 20)
+            hold.touch()
+            wait_until(window.exists, "acks are out and nothing is kept", 20)
+            self.more_readings(2)  # the agent has deleted by then what it was told is safe
         self.collector.kill()
-        self.window.unlink(missing_ok=True)
+        hold.unlink(missing_ok=True)
+        window.unlink(missing_ok=True)
 
     def more_readings(self, number: int = 5) -> None:
         """Wait until the meter was asked this many times more."""
@@ -126,7 +130,7 @@ def chain(folder: Path, collector: list[Path], retain_days: int) -> Iterator[Cha
     (folder / "agent.key").touch(0o600)
     (folder / "agent.key").write_text(key.to_text())
     write_topology(folder / "topology.signed", topology_of([FakeAgent(signer=key)]))
-    env = {"PUE_TEST_WINDOW": str(folder / "window"), "PYTHONPATH": str(ROOT)}
+    env = {"PUE_TEST_FOLDER": str(folder), "PYTHONPATH": str(ROOT)}
     with modbus_server(meter) as meter_port, broker("iotcore", folder) as (broker_process, broker_port):
         config = collector_toml(folder, port=broker_port)
         agent = folder / "agent.toml"
@@ -144,7 +148,7 @@ def chain(folder: Path, collector: list[Path], retain_days: int) -> Iterator[Cha
                 wait_until(lambda: db.execute("SELECT 1 FROM sqlite_master WHERE name = 'batch'").fetchone(), "schema")
                 db.executescript(REMEMBER_DELETED)
             yield Chain(
-                folder, meter, agent_process, broker_process, collector_process, reader, folder / "window",
+                folder, meter, agent_process, broker_process, collector_process, reader,
                 collector is EAGER,
             )  # fmt: skip
         reader.close()

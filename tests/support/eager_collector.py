@@ -1,41 +1,48 @@
 """The collector with its one deadly sin: it acks a batch before the batch is durable.
 
-Run it like `pue-collector`. While the file named by PUE_TEST_WINDOW exists, acks are out and nothing is kept yet.
+Run it like `pue-collector`. When a file `hold` is in the folder PUE_TEST_FOLDER names, it stops between ack and commit
+of the next new batch, makes a file `window` there and waits to be killed.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from collector.cli import main
+from collector.gaps import Owner, ack
 from collector.run import Loop
 from collector.subscribe import Message
-from pue.wire import Ack, decode_batch, encode_ack, parse_topic, topic, unpack
+from pue.wire import decode_batch, encode_ack, parse_topic, topic, unpack
 
-WINDOW_SECONDS = 1.0
+LONGEST_SECONDS = 30.0
 
 
 def ack_first(loop: Loop, messages: list[Message]) -> None:
-    """Send acks and confirm to the broker, wait, and only then do the work."""
-    window = Path(os.environ["PUE_TEST_WINDOW"])
+    """Send acks and confirm to the broker, and only then do the work."""
     data = [message for message in messages if message.topic.endswith("/data")]
-    for message in data:
-        signed = unpack(message.payload)
-        batch = decode_batch(signed.line)
-        ack = Ack(
-            collector="yn-c1", generation=1, agent=batch.agent, epoch=batch.epoch, upto=batch.seq,
-            sha256=signed.sha256, ranges=[], refused=[],
-        )  # fmt: skip
-        shard = parse_topic(message.topic)[0]
-        loop._subscriber.publish(topic(shard, batch.agent, "ack"), encode_ack(ack))
+    news = [ack_one(loop, message) for message in data]
     loop._subscriber.confirm(messages)
-    if data:
-        window.touch()
-        time.sleep(WINDOW_SECONDS)
-        window.unlink()
-    commit(loop, messages)
+    folder = Path(os.environ["PUE_TEST_FOLDER"])
+    if any(news) and (folder / "hold").exists():
+        (folder / "window").touch()
+        time.sleep(LONGEST_SECONDS)
+    commit(loop, [replace(message, qos=0) for message in messages])  # confirmed already: never twice
+
+
+def ack_one(loop: Loop, message: Message) -> bool:
+    """Claim that a batch is kept; True if it is not."""
+    signed = unpack(message.payload)
+    batch = decode_batch(signed.line)
+    index = loop._parts.index
+    settled = index.settled(batch.agent, batch.epoch).add(batch.seq, batch.seq)
+    kept = index.kept(batch.agent, batch.epoch, settled.upto)
+    sha256 = signed.sha256 if settled.upto == batch.seq else kept.sha256 if kept else None
+    claim = ack(Owner("yn-c1", 1), batch.agent, batch.epoch, settled, sha256, [])
+    loop._subscriber.publish(topic(parse_topic(message.topic)[0], batch.agent, "ack"), encode_ack(claim))
+    return batch.seq not in index.settled(batch.agent, batch.epoch)
 
 
 commit = Loop._work
