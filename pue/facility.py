@@ -74,6 +74,8 @@ class FacilityCurve:
         By mark, cumulative energy weighed with |a| and |b| (one common unknown factor each). flag -> (2, E)
     balances
         Parents against their children.
+    rows
+        Each term's own slots.
     """
 
     terms: tuple[Term, ...]
@@ -88,6 +90,7 @@ class FacilityCurve:
     flags: Int64
     quality_j: Mapping[int, Int64]
     balances: tuple[Balance, ...]
+    rows: tuple[Row, ...]
 
     @property
     def total_j(self) -> Int64:
@@ -141,6 +144,7 @@ def facility_curve(slots: Mapping[SeriesKey, Slots], terms: Sequence[Term], from
         flags=_flags(rows, len(edges) - 1),
         quality_j=_quality(rows, counted),
         balances=balances(rows, len(edges) - 1),
+        rows=tuple(rows),
     )
 
 

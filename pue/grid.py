@@ -112,6 +112,24 @@ class Row:
         most = self.energy_j + self.high_j + self.below_j[:-1] + self.above_j[1:]
         return np.where(self.unbounded, UNBOUNDED_J, most)
 
+    def overshoot_j(self, first: int, last: int) -> tuple[int, int]:
+        """How far a window's bounds from edges and unknown slots are under nothing, and over what the meter can carry.
+
+        A limit that the known energy alone passes is not believed. [J]
+        """
+        energy = int(self.energy_j[first:last].sum())
+        edges = int(self.below_j[last]) + int(self.above_j[first])
+        under = max(edges - energy - int(self.low_j[first:last].sum()), 0)
+        return under, self._over_j(first, last, energy)
+
+    def _over_j(self, first: int, last: int, energy_j: int) -> int:
+        time_ms = (min(last, self.last) - max(first, self.first)) * SLOT_MS
+        spare_j = self.term.max_power_w * time_ms // 1000 - energy_j
+        if self.term.max_power_w <= 0 or spare_j < 0 or self.unbounded[first:last].any():
+            return 0
+        slack = int(self.above_j[last]) + int(self.below_j[first]) + int(self.high_j[first:last].sum())
+        return max(slack - spare_j, 0)
+
     def bounded(self, least_j: Int64, most_j: Int64) -> Row:
         """The row with unknown energy held between bounds of the slots, each taken alone. [J]"""
         unknown = self.active & ~self.known

@@ -93,8 +93,9 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
     first, last = _place(curve, from_ms), _place(curve, to_ms)
     if first > last:
         raise Fatal(f"window [{from_ms}, {to_ms}) ends before it starts; swap its bounds")
-    total_j, total_lower_j, total_upper_j = _bounds(curve.total, first, last)
-    it_j, it_lower_j, it_upper_j = _bounds(curve.it, first, last)
+    beyond = [row.overshoot_j(first, last) for row in curve.rows]
+    total_j, total_lower_j, total_upper_j = _bounds(curve.total, [term.a for term in curve.terms], beyond, first, last)
+    it_j, it_lower_j, it_upper_j = _bounds(curve.it, [term.b for term in curve.terms], beyond, first, last)
     energy = _rise(curve.meter_j, first, last)
     pue = Fraction(total_j, it_j) if it_j > 0 else None
     return WindowResult(
@@ -129,13 +130,18 @@ def _rise(column: Int64, first: int, last: int) -> Int64:
     return np.asarray(column[..., last] - column[..., first], np.int64)
 
 
-def _bounds(curve: Weighted, first: int, last: int) -> tuple[int, int, int]:
-    """Energy, lower and upper bound of a window: estimate, unknown energy and the two edges. [J]"""
+def _bounds(
+    curve: Weighted, weights: Sequence[Fraction], beyond: Sequence[tuple[int, int]], first: int, last: int
+) -> tuple[int, int, int]:
+    """Energy, lower and upper bound of a window: estimate, unknown energy and edges, less what no meter can do. [J]"""
     energy = int(_rise(curve.energy_j, first, last))
     if first == last:
         return energy, energy, energy
     low = energy + int(_rise(curve.low_j, first, last)) - int(curve.below_j[last]) - int(curve.above_j[first])
     high = energy + int(_rise(curve.high_j, first, last)) + int(curve.above_j[last]) + int(curve.below_j[first])
+    for weight, (under, over) in zip(weights, beyond, strict=True):
+        low += math.floor(abs(weight) * (under if weight > 0 else over))
+        high -= math.floor(abs(weight) * (over if weight > 0 else under))
     lower = -MAX_ENERGY_J if _rise(curve.no_low, first, last) else low
     upper = MAX_ENERGY_J if _rise(curve.no_high, first, last) else high
     return energy, max(lower, 0), upper

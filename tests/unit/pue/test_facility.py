@@ -51,7 +51,7 @@ def test_a_slot_with_a_missing_required_meter_counts_in_neither_sum() -> None:
     assert (result.total_j, result.it_j) == (400 * KWH, 300 * KWH)
     assert result.coverage == Fraction(1, 3)
     assert (result.total_lower_j, result.total_upper_j) == (1500 * KWH, 1500 * KWH)
-    assert (result.it_lower_j, result.it_upper_j) == (300 * KWH, (300 + 1000 + 250) * KWH)
+    assert (result.it_lower_j, result.it_upper_j) == (300 * KWH, 3 * 250 * KWH)
 
 
 def test_a_missing_meter_that_is_not_required_widens_the_bounds_only() -> None:
@@ -265,3 +265,13 @@ def test_slots_outside_the_window_are_ignored_and_inner_ones_that_are_missing_ar
     result = window_result(curve, SLOT_MS, 4 * SLOT_MS)
     assert (result.total_j, result.total_lower_j, result.total_upper_j) == (6 * KWH, 6 * KWH, 7 * KWH)
     assert result.coverage == Fraction(2, 3)
+
+
+def test_no_bound_is_over_what_the_meter_can_carry() -> None:
+    """1000 kWh flow within two slots on a meter of 2400 kW: any one slot holds at most 600 of them, at least 0."""
+    slots = {key("main"): register_slots(samples((0, 0), (3 * SLOT_MS, 1000)), [version(KWH, 2_400_000)])}
+    for weight, expected in ((1, (0, 600)), (-1, (100, 700))):
+        terms = [term("main", weight, max_power_w=2_400_000), term("base", int(weight < 0))]
+        curve = facility_curve(slots | {key("base"): kwh_slots(700, 700, 700)}, terms, 0, 3 * SLOT_MS)
+        result = window_result(curve, SLOT_MS, 2 * SLOT_MS)
+        assert (result.total_lower_j, result.total_upper_j) == (expected[0] * KWH, expected[1] * KWH)
