@@ -80,7 +80,7 @@ class Service:
 
     def missing(self) -> tuple[str, ...]:
         """What is not there yet, each with its remedy."""
-        found = [self.measure.reader.missing()]
+        found = [self.measure.reader.missing(), *self.measure.faults()]
         if not Registry(self.projection).facility_ids(self.projection.refresh()):
             found.append("no facility is registered yet; run `pue-compliance import FILE`")
         return tuple(text for text in found if text)

@@ -10,7 +10,7 @@ from threading import Lock
 from compliance.readers import Reader, SeriesReader
 from compliance.registry import Registered
 from compliance.terms import facility_keys, facility_terms
-from pue.errors import Retry
+from pue.errors import Fatal, Retry
 from pue.facility import FacilityCurve, facility_curve
 from pue.rolling import WindowResult, window_result
 from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey, slot_of
@@ -56,6 +56,7 @@ class _Kept:
     slot_ms: int
     cursor: int
     measured: Measured | None
+    fault: str
 
 
 class Measure:
@@ -74,6 +75,11 @@ class Measure:
     def reader(self) -> Reader:
         """Where the data come from."""
         return self._reader
+
+    def faults(self) -> list[str]:
+        """Which facilities cannot be computed, and why; the others go on."""
+        with self._lock:
+            return [kept.fault for kept in self._kept.values() if kept.fault]
 
     def watermark_ms(self, facility: Registered) -> int | None:
         """Start of the slot that is still open; all before it is closed. None without data. [ms UTC]"""
@@ -110,8 +116,17 @@ class Measure:
             changed_ms = reader.changed_from_ms(facility.facts.site, kept.cursor)
             if changed_ms is None or changed_ms >= slot_ms - SLOT_MS:
                 return
-        measured = _measure(reader, facility, slot_ms)
-        self._kept[facility.facts.id] = _Kept(facility.seq, slot_ms, cursor, measured)
+        measured, fault = _measured_or_fault(reader, facility, slot_ms)
+        self._kept[facility.facts.id] = _Kept(facility.seq, slot_ms, cursor, measured, fault)
+
+
+def _measured_or_fault(reader: SeriesReader, facility: Registered, watermark_ms: int) -> tuple[Measured | None, str]:
+    try:
+        return _measure(reader, facility, watermark_ms), ""
+    except Fatal as error:
+        fault = f"facility {facility.facts.id!r} cannot be computed: {error}"
+        _LOG.error(fault)
+        return None, fault
 
 
 def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int) -> Measured | None:

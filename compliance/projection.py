@@ -17,23 +17,22 @@ class Projection:
         self._lock = Lock()
         self._events: list[Event] = []
         self._by_entity: dict[str, list[Event]] = {}
+        self._by_group: dict[str, list[str]] = {}
 
     def refresh(self) -> int:
         """Read what is new and return the log's head."""
         with self._lock:
             for event in self._log.read(len(self._events)):
-                self._by_entity.setdefault(event.entity, []).append(event)
-                self._events.append(event)
+                self._add(event)
             return len(self._events)
 
     def events(self, after: int, seq: int) -> list[Event]:
         """Events with `after` < seq <= `seq`."""
         return self._events[after:seq]
 
-    def entities(self, prefix: str, seq: int) -> list[str]:
-        """Names that begin with `prefix` and existed at `seq`, sorted."""
-        known = list(self._by_entity.items())
-        return sorted(name for name, events in known if name.startswith(prefix) and events[0].seq <= seq)
+    def entities(self, group: str, seq: int) -> list[str]:
+        """Names of a group that existed at `seq`, sorted; a group is `kind:` or `kind:facility/`."""
+        return sorted(name for name in list(self._by_group.get(group, ())) if self._by_entity[name][0].seq <= seq)
 
     def history(self, entity: str, seq: int) -> list[Event]:
         """Everything that happened to an entity up to `seq`, oldest first."""
@@ -60,3 +59,18 @@ class Projection:
             event = self.last(entity, seq)
             if event is not None and event.kind in kinds:
                 yield event
+
+    def _add(self, event: Event) -> None:
+        is_new = event.entity not in self._by_entity
+        self._by_entity.setdefault(event.entity, []).append(event)
+        self._events.append(event)
+        if is_new:  # last, so that readers without the lock find its history
+            for group in _groups(event.entity):
+                self._by_group.setdefault(group, []).append(event.entity)
+
+
+def _groups(entity: str) -> set[str]:
+    """`meter:km01/main` is in `meter:` and in `meter:km01/`."""
+    kind, _, name = entity.partition(":")
+    owner, slash, _ = name.partition("/")
+    return {f"{kind}:", f"{kind}:{owner}/"} if slash else {f"{kind}:"}

@@ -297,7 +297,7 @@ def test_a_finding_is_recomputed_on_request_and_told_apart_from_one_that_no_long
     service.evaluate()
     client = TestClient(application(service.sources), client=HERE)
     assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True
-    changed = registry_toml().replace("standard_racks = 4000", "standard_racks = 4100")
+    changed = registry_toml().replace("standard_racks = 4000", "standard_racks = 4100").replace('"0.2S"', '"0.5S"')
     import_registry(service.log, service.projection, read_registry(changed, "registry.toml"), "test")
     assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True, "the registry is replayed to its pin"
     reader.put("km01", "main", np.full(400 * DAY_SLOTS, IT_J * 5 // 4 + 1, np.int64))

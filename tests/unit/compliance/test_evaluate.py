@@ -11,9 +11,10 @@ import pytest
 from compliance.answers import Answers
 from compliance.app import Service
 from compliance.evaluate import CLEARED, FINDING, RAISED
-from compliance.log import Event
+from compliance.log import Conflict, Event
+from compliance.measure import Measured
 from compliance.queries import LOOPBACK, Finding
-from compliance.registry import import_registry
+from compliance.registry import Registered, import_registry
 from compliance.registry_file import read_registry
 from tests.unit.compliance.made import (
     DAY_MS,
@@ -245,16 +246,17 @@ def test_a_finding_pins_what_it_rests_on(services: list[Service], tmp_path: Path
 
 
 def test_the_evidence_hash_moves_with_every_input(services: list[Service], tmp_path: Path) -> None:
-    def evidence(name: str, text: str = "", mwh: int = 0) -> str:
+    def evidence(name: str, text: str = "", later_j: int = 0) -> str:
         reader = made_reader(lambda _day: 1.25, 400)
         main = np.full(400 * DAY_SLOTS, IT_J * 5 // 4, np.int64)
-        main[200 * DAY_SLOTS] += mwh
+        main[200 * DAY_SLOTS] -= later_j
+        main[200 * DAY_SLOTS + 1] += later_j
         reader.put("km01", "main", main)
         return in_force(evaluated(services, tmp_path / name, reader, text)).evidence_hash
 
     same = evidence("a")
     assert evidence("b") == same
-    assert evidence("energy", mwh=3_600) != same
+    assert evidence("energy", later_j=3_600) != same, "the same sum in other slots"
     assert evidence("class", registry_toml().replace('ct_class = "0.2S"', 'ct_class = "0.5"')) != same
     assert evidence("facts", registry_toml().replace("standard_racks = 4000", "standard_racks = 4001")) != same
 
@@ -266,6 +268,39 @@ def test_a_facility_without_data_has_no_finding_and_does_not_stop_the_others(
     service = evaluated(services, tmp_path, made_reader(lambda _day: 1.25, 400), text)
     assert Answers(service.sources, LOOPBACK).findings("aa01") == ()
     assert in_force(service).outcome == "compliant"
+
+
+def test_a_facility_that_cannot_be_computed_is_named_and_does_not_stop_the_others(
+    services: list[Service], tmp_path: Path
+) -> None:
+    reader = made_reader(lambda _day: 1.25, 400)
+    reader.series |= made_reader(lambda _day: 1.25, 400, "aa01").series
+    reader.put("aa01", "main", np.full(400 * DAY_SLOTS, 1 << 60, np.int64))
+    text = registry_toml(facility_toml("aa01"), facility_toml("km01"))
+    service = evaluated(services, tmp_path, reader, text)
+    assert Answers(service.sources, LOOPBACK).findings("aa01") == ()
+    assert in_force(service).outcome == "compliant"
+    assert [text.partition(":")[0] for text in service.missing()] == ["facility 'aa01' cannot be computed"]
+
+
+def test_of_two_evaluations_at_once_one_writes_and_the_other_tries_again(
+    services: list[Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = made_service(tmp_path, made_reader(lambda _day: 1.36, 400))
+    fast = made_service(tmp_path, made_reader(lambda _day: 1.36, 400))
+    services += [slow, fast]
+    load(slow, registry_toml())
+    measured = slow.measure.of
+
+    def overtaken(facility: Registered) -> Measured | None:
+        fast.evaluate()
+        return measured(facility)
+
+    with monkeypatch.context() as patch, pytest.raises(Conflict):
+        patch.setattr(slow.measure, "of", overtaken)
+        slow.evaluate()
+    assert slow.evaluate() == []
+    assert len(of(slow, FINDING, entity="new_build_pue_max")) == 13
 
 
 def test_the_signing_key_of_the_made_service_is_the_test_key(services: list[Service], tmp_path: Path) -> None:
