@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -225,8 +227,35 @@ def shim(target: str) -> Iterator[str]:
 
 @contextmanager
 def influxdb(folder: Path) -> Iterator[tuple[Process, str]]:
-    """A real InfluxDB 1.6 behind the shim, with the database `pue`; the process, and the address to use."""
+    """The InfluxDB that is installed, with the bucket `pue`; the process, and the address to use."""
     binary = need("influxd")
+    said = subprocess.run([binary, "version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"v?(\d+)\.\d+", said)
+    make = influxdb_2 if version and version[1] == "2" else influxdb_1
+    with make(folder, binary) as running_server:
+        yield running_server
+
+
+@contextmanager
+def influxdb_2(folder: Path, binary: str) -> Iterator[tuple[Process, str]]:
+    """InfluxDB 2.x, set up with one token, which is in the environment meanwhile."""
+    port = free_port()
+    url, token = f"http://127.0.0.1:{port}", "test-token"
+    paths = [f"--{name}-path={folder}/{name}" for name in ("bolt", "engine", "sqlite")]
+    command = [binary, "run", *paths, f"--http-bind-address=127.0.0.1:{port}", "--reporting-disabled"]
+    setup = {"username": "test", "password": "test-password", "org": "pue", "bucket": "pue", "token": token}
+    with running(command, folder / "influxd.log") as process, pytest.MonkeyPatch.context() as patched:
+        wait_until(lambda: answers(f"{url}/health"), "influxd answers", 30)
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{url}/api/v2/setup", json.dumps(setup).encode(), headers)
+        urllib.request.urlopen(request, timeout=30).close()
+        patched.setenv("PUE_INFLUX_TOKEN", token)
+        yield process, url
+
+
+@contextmanager
+def influxdb_1(folder: Path, binary: str) -> Iterator[tuple[Process, str]]:
+    """InfluxDB 1.x behind the shim."""
     port, rpc = free_port(), free_port()
     config = folder / "influxdb.conf"
     config.write_text(INFLUXD_1.format(folder=folder, port=port, rpc=rpc), encoding="ascii")
