@@ -62,7 +62,7 @@ def respond(request: bytes, objects: Objects) -> bytes | None:
 
     Raises
     ------
-    BerError
+    ValueError
         If the bytes are not a message.
     """
     _, message, _ = ber.read(request)
@@ -70,9 +70,14 @@ def respond(request: bytes, objects: Objects) -> bytes | None:
     if int.from_bytes(version, "big") != VERSION_2C or community != COMMUNITY:
         return None
     (_, request_id), (_, first), (_, second), (_, bindings) = ber.read_all(pdu)
-    names = [ber.read_oid(ber.read_all(binding)[0][1]) for _, binding in ber.read_all(bindings)]
+    names = [_name(binding) for _, binding in ber.read_all(bindings)]
     found = _find(kind, names, int.from_bytes(first, "big"), int.from_bytes(second, "big"), objects)
     return None if found is None else _message(request_id, found)
+
+
+def _name(binding: bytes) -> Oid:
+    (_, name), _ = ber.read_all(binding)
+    return ber.read_oid(name)
 
 
 def _find(kind: int, names: list[Oid], first: int, second: int, objects: Objects) -> list[tuple[Oid, bytes]] | None:
