@@ -197,10 +197,11 @@ class Agent:
 
     def _make_publisher(self) -> Publisher:
         agent, mqtt = self._settings.agent, self._settings.mqtt
+        tls = mqtt.tls.context() if mqtt.tls else None
         return Publisher(
             agent.id,
             self._spool,
-            lambda generation, report: Session(mqtt.host, mqtt.port, agent.shard, agent.id, generation, report),
+            lambda generation, report: Session(mqtt.host, mqtt.port, tls, agent.shard, agent.id, generation, report),
             self._plan.config,
             window=mqtt.window,
             clock=self._clock,

@@ -45,6 +45,8 @@ def check(config: ConfigOption, debug: DebugOption = False) -> None:
     settings, profiles = load_settings(config)
     start_logging(debug=debug)
     signer = load_signer(settings.agent.key_file)
+    if settings.mqtt.tls:
+        settings.mqtt.tls.context()
     for link in settings.link:
         if link.transport == "snmp-v2c":
             link.community_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ class Session:
 
     Parameters
     ----------
-    host, port
-        The broker.
+    host, port, tls
+        The broker; without TLS it should be on loopback.
     shard, agent
         Name the topics.
     generation
@@ -73,9 +74,16 @@ class Session:
     """
 
     def __init__(
-        self, host: str, port: int, shard: str, agent: str, generation: int, report: Callable[[BrokerEvent], None]
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        shard: str,
+        agent: str,
+        generation: int,
+        report: Callable[[BrokerEvent], None],
     ) -> None:
-        self._host, self._port = host, port
+        self._host, self._port, self._tls = host, port, tls
         self._topics = {leaf: topic(shard, agent, leaf) for leaf in ("data", "state", "meta", "ack")}
         self._agent = agent
         self._generation = generation
@@ -115,6 +123,8 @@ class Session:
         client.max_inflight_messages_set(UNCONFIRMED_BY_BROKER)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.suppress_exceptions = True
+        if self._tls:
+            client.tls_set_context(self._tls)
         client.will_set(self._topics["state"], self._state("offline"), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,12 +37,40 @@ class AgentTable(Settings):
     profile_dir: Path | None = None
 
 
+class TlsTable(Settings):
+    """How the broker proves itself, and we ourselves: PEM files; the certificate's name is our agent id."""
+
+    ca_file: Path
+    cert_file: Path
+    cert_key_file: Path
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.3 with both sides proved.
+
+        Raises
+        ------
+        Fatal
+            If a file is missing or not what it should be.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.load_cert_chain(self.cert_file, self.cert_key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise Fatal(
+                f"mqtt.tls: {self.ca_file}, {self.cert_file} or {self.cert_key_file} cannot be used ({error}); "
+                "give PEM files this user may read"
+            ) from None
+        return context
+
+
 class MqttTable(Settings):
     """The broker, and how many batches may be under way to the collector."""
 
     host: str
     port: Port = 1883
     window: Annotated[int, Field(ge=20, le=100)] = 50
+    tls: TlsTable | None = None
 
 
 class HealthTable(Settings):

@@ -72,6 +72,8 @@ def check(config: Config, debug: Debug = False) -> None:
 
         settings = load(config)
         mine = settings.collector
+        if settings.mqtt.tls:
+            settings.mqtt.tls.context()
         topology = TopologyFile(settings.topology.file, settings.topology.issuer_key, mine.state_dir / TOPOLOGIES)
         enrolled = topology.load()
         typer.echo(f"{config}: collector {mine.id}, shards {', '.join(mine.shards)}, store {settings.series.store}")

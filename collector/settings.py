@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,12 +30,40 @@ class CollectorSettings(Settings):
     project_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1.0
 
 
+class TlsSettings(Settings):
+    """How the broker proves itself, and we ourselves: PEM files; our certificate's name is ours in the broker's rules."""
+
+    ca_file: Path
+    cert_file: Path
+    cert_key_file: Path
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.3 with both sides proved.
+
+        Raises
+        ------
+        Fatal
+            If a file is missing or not what it should be.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.load_cert_chain(self.cert_file, self.cert_key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise Fatal(
+                f"mqtt.tls: {self.ca_file}, {self.cert_file} or {self.cert_key_file} cannot be used ({error}); "
+                "give PEM files this user may read"
+            ) from None
+        return context
+
+
 class MqttSettings(Settings):
     """The broker."""
 
     host: str = "127.0.0.1"
     port: Port = 1883
     keepalive_seconds: Annotated[int, Field(ge=5, le=600)] = 30
+    tls: TlsSettings | None = None
 
 
 class TopologySettings(Settings):

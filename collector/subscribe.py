@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import select
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,9 +56,18 @@ class Connection:
         What to subscribe to.
     generation
         Stamped on every message.
+    tls
+        How both sides prove themselves; None on loopback.
     """
 
-    def __init__(self, settings: MqttSettings, client_id: str, filters: list[str], generation: int) -> None:
+    def __init__(
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        filters: list[str],
+        generation: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.inbox: list[Message] = []
         self.is_up = False
         self.reason = ""
@@ -65,6 +75,8 @@ class Connection:
         self._generation = generation
         self._deadline = time.monotonic() + CONNECT_SECONDS
         self._client = self._make_client(client_id)
+        if tls:
+            self._client.tls_set_context(tls)
         session, limits = Properties(PacketTypes.CONNECT), settings  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = SESSION_SECONDS
         session.MaximumPacketSize = MAX_PACKET_BYTES
@@ -113,7 +125,7 @@ class Connection:
             readable, writable, _ = select.select([socket], [socket] if self._client.want_write() else [], [], wait)
         except (OSError, ValueError):
             return True, False
-        return bool(readable), bool(writable)
+        return bool(readable) or _holds_more(socket), bool(writable)
 
     def _make_client(self, client_id: str) -> Client:
         client = Client(
@@ -150,6 +162,11 @@ class Connection:
         self.inbox.append(Message(name, bytes(message.payload), message.mid, message.qos, self._generation))
 
 
+def _holds_more(socket: object) -> bool:
+    """Whether TLS has already taken bytes off the socket that `select` can no longer see."""
+    return isinstance(socket, ssl.SSLSocket) and socket.pending() > 0
+
+
 class Subscriber:
     """Keeps one connection going; says once when it is lost and once when it is back.
 
@@ -167,6 +184,7 @@ class Subscriber:
         self, settings: MqttSettings, client_id: str, filters: list[str], on_state: Callable[[bool], None]
     ) -> None:
         self._settings = settings
+        self._tls = settings.tls.context() if settings.tls else None
         self._client_id = client_id
         self._filters = filters
         self._on_state = on_state
@@ -220,7 +238,7 @@ class Subscriber:
             return None
         self._generation += 1
         try:
-            self._connection = Connection(self._settings, self._client_id, self._filters, self._generation)
+            self._connection = Connection(self._settings, self._client_id, self._filters, self._generation, self._tls)
         except (OSError, ValueError) as error:
             self._lost(str(error))
         return self._connection
