@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from pue.balance import Balance, balances, tighten
+from pue.curves import bits_of
 from pue.errors import Fatal
 from pue.grid import Bools, Row, Term, cumulated, lay, span
 from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
@@ -66,8 +67,8 @@ class FacilityCurve:
         Cumulative time in which not all required meters are covered. (E,) [ms]
     meter_j, meter_gap_ms
         Each term's cumulative energy in counted slots, and gap. (M, E) [J, ms]
-    meter_slots, meter_known
-        Cumulative number of slots in which a term is valid, and in which nothing of it is unknown. (M, E) [-]
+    meter_slots
+        Cumulative number of slots in which a term is valid. (M, E) [-]
     flags
         Marks of all terms that weigh in a slot. (S,)
     quality_j
@@ -86,7 +87,6 @@ class FacilityCurve:
     meter_j: Int64
     meter_gap_ms: Int64
     meter_slots: Int64
-    meter_known: Int64
     flags: Int64
     quality_j: Mapping[int, Int64]
     balances: tuple[Balance, ...]
@@ -140,7 +140,6 @@ def facility_curve(slots: Mapping[SeriesKey, Slots], terms: Sequence[Term], from
         meter_j=_stack([row.energy_j * counted for row in rows], len(edges)),
         meter_gap_ms=_stack([row.gap_ms for row in rows], len(edges)),
         meter_slots=_stack([row.active for row in rows], len(edges)),
-        meter_known=_stack([row.known for row in rows], len(edges)),
         flags=_flags(rows, len(edges) - 1),
         quality_j=_quality(rows, counted),
         balances=balances(rows, len(edges) - 1),
@@ -155,7 +154,10 @@ def _edges(from_ms: int, to_ms: int) -> Int64:
 
 
 def _stack(columns: Sequence[Int64 | Bools], edges: int) -> Int64:
-    return np.stack([cumulated(column) for column in columns]) if columns else np.zeros((0, edges), np.int64)
+    result = np.zeros((len(columns), edges), np.int64)
+    for line, column in zip(result, columns, strict=True):
+        np.cumsum(column, out=line[1:])
+    return result
 
 
 def _counted(rows: Sequence[Row], count: int) -> tuple[Bools, Int64]:
@@ -179,38 +181,59 @@ def _weigh(rows: Sequence[Row], weights: Sequence[Fraction], counted: Bools) -> 
     numbers = [int(weight * unit) for weight in weights]
     _check_range(rows, numbers)
     count = len(counted)
-    energy, low, high, no_low, no_high = (np.zeros(count, np.int64) for _ in range(5))
-    below, above = np.zeros(count + 1, np.int64), np.zeros(count + 1, np.int64)
+    energy, below, above = (np.zeros(size, np.int64) for size in (count, count + 1, count + 1))
     for row, number in zip(rows, numbers, strict=True):
-        if number == 0:
-            continue
-        rest = row.energy_j * ~counted
-        energy += number * (row.energy_j - rest)
-        least, most = (row.low_j, row.high_j) if number > 0 else (row.high_j, row.low_j)
-        low += number * (rest + least)
-        high += number * (rest + most)
-        (no_high if number > 0 else no_low)[row.unbounded] += 1
         under, over = (row.below_j, row.above_j) if number > 0 else (row.above_j, row.below_j)
-        below += abs(number) * under
-        above += abs(number) * over
-    spare = int(unit > 1)
+        for whole, part in ((energy, row.energy_j), (below, under), (above, over)):
+            if number:
+                whole += part if number == 1 else (number if whole is energy else abs(number)) * part
+    low, high, no_low, no_high = _unknown(rows, numbers, energy, counted)
     return Weighted(
-        energy_j=(2 * cumulated(energy) + unit) // (2 * unit) if unit > 1 else cumulated(energy),
-        below_j=spare - (-below // unit),
-        above_j=spare - (-above // unit),
-        low_j=cumulated(low) // unit,
-        high_j=-(-cumulated(high) // unit),
-        no_low=cumulated(no_low),
-        no_high=cumulated(no_high),
+        energy_j=_divided(cumulated(energy * counted), unit, unit // 2),
+        below_j=_divided(below, unit, 2 * unit - 1),
+        above_j=_divided(above, unit, 2 * unit - 1),
+        low_j=_divided(low, unit, 0),
+        high_j=_divided(high, unit, unit - 1),
+        no_low=no_low,
+        no_high=no_high,
     )
 
 
+def _divided(values: Int64, unit: int, add: int) -> Int64:
+    """(values + add) / unit, rounded down: with half a unit to the nearest, with a unit less one upwards.
+
+    Edge bounds get one unit more, for what the rounding of the curves can hide.
+    """
+    return values if unit == 1 else (values + add) // unit
+
+
+def _unknown(
+    rows: Sequence[Row], numbers: Sequence[int], energy_j: Int64, counted: Bools
+) -> tuple[Int64, Int64, Int64, Int64]:
+    """Cumulative energy beyond the counted slots' at least and at most, and slots without a lower or upper bound."""
+    count = len(counted)
+    inexact = [(row, number) for row, number in zip(rows, numbers, strict=True) if number and not row.is_exact]
+    if not inexact and counted.all():
+        nothing = np.broadcast_to(np.int64(0), count + 1)
+        return nothing, nothing, nothing, nothing
+    low = energy_j * ~counted
+    high = low.copy()
+    no_low, no_high = (np.zeros(count, np.int64) for _ in range(2))
+    for row, number in inexact:
+        least, most = (row.low_j, row.high_j) if number > 0 else (row.high_j, row.low_j)
+        low += number * least
+        high += number * most
+        (no_high if number > 0 else no_low)[row.unbounded] += 1
+    return cumulated(low), cumulated(high), cumulated(no_low), cumulated(no_high)
+
+
 def _check_range(rows: Sequence[Row], numbers: Sequence[int]) -> None:
-    largest = 0.0
+    """Refuse what could pass the range in any sum: the largest value of each column in every slot."""
+    largest = 0
     for row, number in zip(rows, numbers, strict=True):
-        columns = (row.energy_j, row.high_j, row.low_j, row.below_j, row.above_j)
-        largest += abs(number) * sum(float(np.abs(column).sum(dtype=np.float64)) for column in columns)
-    if largest >= MAX_ENERGY_J / 4:
+        columns = (row.energy_j, row.high_j, -row.low_j, row.below_j, row.above_j)
+        largest += abs(number) * sum(int(column.max(initial=0)) for column in columns) * (len(row.energy_j) + 1)
+    if largest >= MAX_ENERGY_J:
         raise Fatal(
             f"weighted energy of {len(rows)} terms can pass {MAX_ENERGY_J} J; check their weights and max_power_w"
         )
@@ -229,15 +252,14 @@ def _quality(rows: Sequence[Row], counted: Bools) -> dict[int, Int64]:
     units = [math.lcm(*(getattr(row.term, name).denominator for row in rows)) for name in ("a", "b")]
     result: dict[int, Int64] = {ALL: np.zeros((2, len(counted)), np.int64)}
     for row in rows:
-        weights = np.array([[abs(int(row.term.a * units[0]))], [abs(int(row.term.b * units[1]))]], np.int64)
-        energy = weights * (row.energy_j * counted)
-        result[ALL] += energy
-        for mark, where in _marks(row.flags):
-            result[mark] = result.get(mark, 0) + np.where(where, energy, 0)
-    return {mark: np.stack([cumulated(line) for line in lines]) for mark, lines in result.items()}
+        for side, weight in enumerate((row.term.a * units[0], row.term.b * units[1])):
+            if weight:
+                energy = row.energy_j * (abs(int(weight)) * counted)
+                result[ALL][side] += energy
+                for mark, where in _marks(row.flags):
+                    result.setdefault(mark, np.zeros((2, len(counted)), np.int64))[side] += energy * where
+    return {mark: _stack(list(lines), len(counted) + 1) for mark, lines in result.items()}
 
 
 def _marks(flags: Int64) -> list[tuple[int, Bools]]:
-    present = int(np.bitwise_or.reduce(flags, initial=0))
-    bits = [1 << place for place in range(present.bit_length()) if present >> place & 1]
-    return [(MEASURED, flags == 0), *((bit, (flags & bit) != 0) for bit in bits)]
+    return [(MEASURED, flags == 0), *((bit, (flags & bit) != 0) for bit in bits_of(flags))]

@@ -101,6 +101,15 @@ class Row:
         result[self.first : self.last] = True
         return result
 
+    def is_lacking(self, first: int, last: int) -> bool:
+        """Whether anything is unknown in some slots in which the term is valid."""
+        return not self.known[max(first, self.first) : min(last, self.last)].all()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no slot holds more or less than its known energy."""
+        return not (self.unbounded.any() or self.high_j.any() or self.low_j.any())
+
     @property
     def least_j(self) -> Int64:
         """Least energy the slot can hold, taken alone. (S,) [J]"""
@@ -153,6 +162,39 @@ def lay(slots: Slots | None, term: Term, edges: Int64) -> Row:
     """Put a term's slots on the grid; a slot that is not there is unknown up to the meter's limit."""
     slots = Slots.empty() if slots is None else slots
     first, last = span(term, edges)
+    count = len(edges) - 1
+    offset = (int(edges[0]) - int(slots.start_ms[0])) // SLOT_MS if len(slots) else 0
+    unbroken = len(slots) and int(slots.start_ms[-1] - slots.start_ms[0]) == (len(slots) - 1) * SLOT_MS
+    if unbroken and first == 0 and last == count and 0 <= offset < len(slots) - count:
+        return _whole(slots.select(slice(offset, offset + count + 1)), term)
+    return _with_ends(_scattered(slots, term, edges))
+
+
+def _whole(slots: Slots, term: Term) -> Row:
+    """A term with every slot of the grid and the one after it: views, nothing is copied."""
+    count = len(slots) - 1
+    unknown_j = slots.unknown_j[:-1]
+    endless = unknown_j >= MAX_ENERGY_J
+    nothing = np.broadcast_to(np.int64(0), count)
+    return Row(
+        term=term,
+        first=0,
+        last=count,
+        energy_j=slots.energy_j[:-1],
+        low_j=nothing,
+        high_j=np.where(endless, 0, unknown_j) if unknown_j.any() else nothing,
+        known=unknown_j == 0,
+        unbounded=endless,
+        gap_ms=slots.gap_ms[:-1],
+        flags=slots.flags[:-1],
+        below_j=slots.below_j,
+        above_j=slots.above_j,
+    )
+
+
+def _scattered(slots: Slots, term: Term, edges: Int64) -> Row:
+    """A term that is not valid all the time, or lacks slots."""
+    first, last = span(term, edges)
     place = (slots.start_ms - edges[0]) // SLOT_MS
     inside = (place >= first) & (place < last)
     at, found = place[inside], slots.select(inside)
@@ -163,7 +205,7 @@ def lay(slots: Slots | None, term: Term, edges: Int64) -> Row:
     row.known[at] = found.unknown_j == 0
     on_edge = (place >= first) & (place <= last)
     row.below_j[place[on_edge]], row.above_j[place[on_edge]] = slots.below_j[on_edge], slots.above_j[on_edge]
-    return _with_ends(row)
+    return row
 
 
 def _absent(term: Term, first: int, last: int, count: int) -> Row:

@@ -206,8 +206,7 @@ def _uncertainty(curve: FacilityCurve, energy_j: Int64, first: int, last: int) -
 
 def _reasons(curve: FacilityCurve, first: int, last: int, it_j: int) -> tuple[str, ...]:
     """Codes: `required_meter_missing:<meter>` for unknown energy of a required meter, `no_it_energy`."""
-    lost = _rise(curve.meter_slots - curve.meter_known, first, last)
-    names = [term.key.meter for term, slots in zip(curve.terms, lost, strict=True) if slots and term.required]
+    names = [row.term.key.meter for row in curve.rows if row.term.required and row.is_lacking(first, last)]
     missing = [f"required_meter_missing:{name}" for name in dict.fromkeys(names)]
     return (*missing, *(("no_it_energy",) if it_j <= 0 else ()))
 
