@@ -31,7 +31,7 @@ class CollectorSettings(Settings):
 
 
 class TlsSettings(Settings):
-    """How the broker proves itself, and we ourselves: PEM files; our certificate's name is ours in the broker's rules."""
+    """How the broker proves itself, and we ourselves: PEM files; its rules know our certificate's name."""
 
     ca_file: Path
     cert_file: Path

@@ -121,6 +121,7 @@ class Connection:
         socket = self._client.socket()
         if socket is None:
             return False, False
+        wait = 0.0 if _holds_more(socket) else wait
         try:
             readable, writable, _ = select.select([socket], [socket] if self._client.want_write() else [], [], wait)
         except (OSError, ValueError):
