@@ -198,13 +198,14 @@ def _unknown(curve: Curve, edges: Int64) -> tuple[Int64, Int64]:
     ends = np.concatenate((curve.t1_ms[:1], curve.t1_ms[curve.unknown + 1], edges[-1:]))
     limits = np.concatenate((outer[:1], np.maximum(left, right), outer[1:]))
     starts[1:] = np.maximum(starts[1:], ends[:-1])
-    energy = np.zeros(len(edges) - 1, np.int64)
-    for power in set(limits.tolist()):
+    energy, time = np.zeros(len(edges) - 1, np.int64), np.zeros(len(edges) - 1, np.int64)
+    for power in sorted(set(limits.tolist())):
         chosen = limits == power
         overlap = _overlap_ms(starts[chosen], ends[chosen], edges)
         touched = np.flatnonzero(overlap)
         energy[touched] += energy_bound_j(power, overlap[touched])
-    return energy, np.flatnonzero(_overlap_ms(starts, ends, edges) >= SLOT_MS)
+        time[touched] += overlap[touched]
+    return energy, np.flatnonzero(time >= SLOT_MS)
 
 
 def _overlap_ms(starts: Int64, ends: Int64, edges: Int64) -> Int64:

@@ -139,7 +139,7 @@ def facility_curve(slots: Mapping[SeriesKey, Slots], terms: Sequence[Term], from
         gap_ms=cumulated(gap_ms),
         meter_j=_stack([row.energy_j * counted for row in rows], len(edges)),
         meter_gap_ms=_stack([row.gap_ms for row in rows], len(edges)),
-        meter_slots=_stack([row.active for row in rows], len(edges)),
+        meter_slots=_valid_slots(rows, len(edges)),
         flags=_flags(rows, len(edges) - 1),
         quality_j=_quality(rows, counted),
         balances=balances(rows, len(edges) - 1),
@@ -158,6 +158,13 @@ def _stack(columns: Sequence[Int64 | Bools], edges: int) -> Int64:
     for line, column in zip(result, columns, strict=True):
         np.cumsum(column, out=line[1:])
     return result
+
+
+def _valid_slots(rows: Sequence[Row], edges: int) -> Int64:
+    """Cumulative number of slots in which each term is valid; one line for all if it is the same."""
+    if all(row.first == 0 and row.last == edges - 1 for row in rows):
+        return np.broadcast_to(np.arange(edges, dtype=np.int64), (len(rows), edges))
+    return _stack([row.active for row in rows], edges)
 
 
 def _counted(rows: Sequence[Row], count: int) -> tuple[Bools, Int64]:
@@ -231,7 +238,8 @@ def _check_range(rows: Sequence[Row], numbers: Sequence[int]) -> None:
     """Refuse what could pass the range in any sum: the largest value of each column in every slot."""
     largest = 0
     for row, number in zip(rows, numbers, strict=True):
-        columns = (row.energy_j, row.high_j, -row.low_j, row.below_j, row.above_j)
+        columns = [row.energy_j, row.below_j, row.above_j]
+        columns += [] if row.is_exact else [row.high_j, -row.low_j]
         largest += abs(number) * sum(int(column.max(initial=0)) for column in columns) * (len(row.energy_j) + 1)
     if largest >= MAX_ENERGY_J:
         raise Fatal(
@@ -257,9 +265,11 @@ def _quality(rows: Sequence[Row], counted: Bools) -> dict[int, Int64]:
                 energy = row.energy_j * (abs(int(weight)) * counted)
                 result[ALL][side] += energy
                 for mark, where in _marks(row.flags):
-                    result.setdefault(mark, np.zeros((2, len(counted)), np.int64))[side] += energy * where
+                    result.setdefault(mark, np.zeros((2, len(counted)), np.int64))[side] += where * energy
     return {mark: _stack(list(lines), len(counted) + 1) for mark, lines in result.items()}
 
 
-def _marks(flags: Int64) -> list[tuple[int, Bools]]:
-    return [(MEASURED, flags == 0), *((bit, (flags & bit) != 0) for bit in bits_of(flags))]
+def _marks(flags: Int64) -> list[tuple[int, Bools | bool]]:
+    """Marks and the slots that have them."""
+    bits = bits_of(flags)
+    return [(MEASURED, flags == 0 if bits else True), *((bit, (flags & bit) != 0) for bit in bits)]

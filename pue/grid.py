@@ -79,6 +79,8 @@ class Row:
         Marks. (S,)
     below_j, above_j
         Edge bounds relative to the estimate. (S + 1,) [J]
+    is_exact
+        It is known that no slot holds more or less than `energy_j`.
     """
 
     term: Term
@@ -93,6 +95,7 @@ class Row:
     flags: Int64
     below_j: Int64
     above_j: Int64
+    is_exact: bool = False
 
     @property
     def active(self) -> Bools:
@@ -104,11 +107,6 @@ class Row:
     def is_lacking(self, first: int, last: int) -> bool:
         """Whether anything is unknown in some slots in which the term is valid."""
         return not self.known[max(first, self.first) : min(last, self.last)].all()
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether no slot holds more or less than its known energy."""
-        return not (self.unbounded.any() or self.high_j.any() or self.low_j.any())
 
     @property
     def least_j(self) -> Int64:
@@ -174,7 +172,8 @@ def _whole(slots: Slots, term: Term) -> Row:
     """A term with every slot of the grid and the one after it: views, nothing is copied."""
     count = len(slots) - 1
     unknown_j = slots.unknown_j[:-1]
-    endless = unknown_j >= MAX_ENERGY_J
+    known, endless = unknown_j == 0, unknown_j >= MAX_ENERGY_J
+    is_exact = bool(known.all())
     nothing = np.broadcast_to(np.int64(0), count)
     return Row(
         term=term,
@@ -182,13 +181,14 @@ def _whole(slots: Slots, term: Term) -> Row:
         last=count,
         energy_j=slots.energy_j[:-1],
         low_j=nothing,
-        high_j=np.where(endless, 0, unknown_j) if unknown_j.any() else nothing,
-        known=unknown_j == 0,
+        high_j=nothing if is_exact else np.where(endless, 0, unknown_j),
+        known=known,
         unbounded=endless,
         gap_ms=slots.gap_ms[:-1],
         flags=slots.flags[:-1],
         below_j=slots.below_j,
         above_j=slots.above_j,
+        is_exact=is_exact,
     )
 
 

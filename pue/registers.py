@@ -242,14 +242,15 @@ def _levels(points: Points, left: Int64, kind: Int64, versions: Sequence[Registe
     if np.abs(np.cumsum(lift.astype(np.float64))).max(initial=0) >= MAX_ENERGY_J:
         raise Fatal(f"energy of a series passes {MAX_ENERGY_J} J; check its modulus and its CT and PT ratios")
     lifted = np.concatenate((np.zeros(1, np.int64), np.cumsum(lift)))
-    behind = np.append(events, -1)
 
     def levels_j(left: Int64) -> tuple[Int64, Int64]:
         low, high = _counted_j(points, left, versions), _counted_j(points, left + 1, versions)
         if len(events) == 0:
             return low, high
-        place = np.cumsum(np.bincount(np.searchsorted(left, events, side="right"), minlength=len(left))[: len(left)])
-        return low + lifted[place], high + lifted[place + (left == behind[place])]
+        reached, passed = np.searchsorted(left, events), np.searchsorted(left, events, side="right")
+        low += np.repeat(lifted, np.diff(passed, prepend=0, append=len(left)))
+        high += np.repeat(lifted, np.diff(reached, prepend=0, append=len(left)))
+        return low, high
 
     return levels_j
 

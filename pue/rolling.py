@@ -19,7 +19,7 @@ from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Int64
 from pue.uncertainty import u_pue
 
-BLOCK = 32_768
+BLOCK = 16_384
 """Windows computed at a time, so that temporaries stay in the cache. [windows]"""
 
 
@@ -242,8 +242,9 @@ def rolling_pue(
         raise Fatal(f"curves {total_j.shape} and {it_j.shape} do not fit an output of {shape}; give equal shapes")
     _check_whole(total_j, it_j)
     result = np.empty(shape) if out is None else out
+    over, under = (np.empty(min(BLOCK, shape[-1]), np.int64) for _ in range(2))
     for line in np.ndindex(shape[:-1]):
-        _roll(total_j[line], it_j[line], width_slots, result[line])
+        _roll(total_j[line], it_j[line], result[line], over, under)
     return result
 
 
@@ -253,14 +254,15 @@ def _check_whole(*curves: Int64) -> None:
             raise Fatal(f"a curve of {curve.dtype} is not exact; give int64 joules")
 
 
-def _roll(total_j: Int64, it_j: Int64, width: int, out: npt.NDArray[np.float64]) -> None:
-    over, under = np.empty(min(BLOCK, len(out)), np.int64), np.empty(min(BLOCK, len(out)), np.int64)
+def _roll(total_j: Int64, it_j: Int64, out: npt.NDArray[np.float64], over: Int64, under: Int64) -> None:
+    """PUE of one facility's windows, in blocks through two buffers."""
+    width = len(total_j) - len(out)
     for start in range(0, len(out), BLOCK):
         stop = min(start + BLOCK, len(out))
-        top, bottom, block = over[: stop - start], under[: stop - start], out[start:stop]
+        top, bottom = over[: stop - start], under[: stop - start]
         np.subtract(total_j[start + width : stop + width], total_j[start:stop], out=top)
         np.subtract(it_j[start + width : stop + width], it_j[start:stop], out=bottom)
-        _divide(top, bottom, block)
+        _divide(top, bottom, out[start:stop])
 
 
 def _divide(over: Int64, under: Int64, out: npt.NDArray[np.float64]) -> None:

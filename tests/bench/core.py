@@ -71,6 +71,14 @@ def register(seed: int = SEED) -> Samples:
     return Samples(t1 - 200, t1, count, np.zeros(len(t1), np.int64), order)
 
 
+def coarse() -> Samples:
+    """Readings every quarter of an hour with some jitter."""
+    random = np.random.default_rng(SEED)
+    order = np.arange(40_000, dtype=np.int64)
+    t1 = order * SLOT_MS + random.integers(0, 400, len(order))
+    return Samples(t1 - 200, t1, np.cumsum(random.integers(0, 900, len(t1))) % MODULUS, order * 0, order)
+
+
 VERSION = RegisterVersion(0, None, Fraction(STEP_J), MODULUS, POWER_W)
 
 
@@ -85,19 +93,20 @@ def registers() -> list[Row]:
     own = best_s(lambda: register_slots(samples, [VERSION]), 50)
     polars = best_s(lambda: polars_energy(samples, edges), 10)
     pandas = best_s(lambda: pandas_energy(samples, edges), 5)
-    slow = Samples(*(getattr(samples, name)[:: len(samples.t1_ms) // 40_000] for name in Samples.__slots__))
-    coarse = best_s(lambda: register_slots(slow, [RegisterVersion(0, None, Fraction(1), None, POWER_W)]), 20)
+    slow = coarse()
+    quarters = best_s(lambda: register_slots(slow, [VERSION], max_gap_ms=SLOT_MS + 60_000), 20)
     return [
         row("registers to slots / sum of both inputs", own / floor, "x", "<= 12", 12),
         row("registers to slots, polars / ours", polars / own, "x", ">= 3", 3, least=True),
         row("registers to slots, pandas / ours", pandas / own, "x", ">= 40", 40, least=True),
-        row("registers to slots, 40,000 readings", coarse * 1e3, "ms", "<= 5", 5),
+        row("registers to slots, 40,000 readings", quarters * 1e3, "ms", "<= 5", 5),
     ]
 
 
 def energy_in(slots: Slots, edges: Int64) -> Int64:
     inside = (slots.start_ms >= edges[0]) & (slots.start_ms < edges[-1])
-    return slots.energy_j[inside]
+    energy: Int64 = slots.energy_j[inside]
+    return energy
 
 
 def polars_energy(samples: Samples, edges: Int64) -> Float64:
@@ -155,15 +164,13 @@ def rolling() -> list[Row]:
             out[:] = source
 
     frame, table = pd.DataFrame({"t": total, "i": it}), pl.DataFrame({"t": total, "i": it})
-    pandas_jobs = [lambda width=width: pandas_rolling(frame, width) for width in WINDOWS_MINUTES]
-    polars_jobs = [lambda width=width: polars_rolling(table, width) for width in WINDOWS_MINUTES]
-    for job in (pandas_jobs, polars_jobs):
-        ours()
-        for width, out, peer in zip(WINDOWS_MINUTES, outs, job, strict=True):
-            np.testing.assert_allclose(peer()[width - 1 :], out, rtol=1e-12)
+    ours()
+    for width, out in zip(WINDOWS_MINUTES, outs, strict=True):
+        for peer in (pandas_rolling(frame, width), polars_rolling(table, width)):
+            assert np.allclose(peer[width - 1 :], out, rtol=1e-12, atol=0)
     floor, own = best_s(copy, 50), best_s(ours, 50)
-    pandas = best_s(lambda: [job() for job in pandas_jobs], 5)
-    polars = best_s(lambda: [job() for job in polars_jobs], 5)
+    pandas = best_s(lambda: [pandas_rolling(frame, width) for width in WINDOWS_MINUTES], 5)
+    polars = best_s(lambda: [polars_rolling(table, width) for width in WINDOWS_MINUTES], 5)
     return [
         row("five rolling windows of 525,600 minutes / copy of the output", own / floor, "x", "<= 6", 6),
         row("five rolling windows, pandas / ours, equal to 1e-12", pandas / own, "x", ">= 15", 15, least=True),
@@ -172,7 +179,8 @@ def rolling() -> list[Row]:
 
 
 def pandas_rolling(frame: pd.DataFrame, width: int) -> Float64:
-    return (frame["t"].rolling(width).sum() / frame["i"].rolling(width).sum()).to_numpy()
+    ratio: Float64 = (frame["t"].rolling(width).sum() / frame["i"].rolling(width).sum()).to_numpy()
+    return ratio
 
 
 def polars_rolling(table: pl.DataFrame, width: int) -> Float64:
