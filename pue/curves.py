@@ -203,7 +203,8 @@ def _unknown(curve: Curve, edges: Int64) -> tuple[Int64, Int64]:
         chosen = limits == power
         overlap = _overlap_ms(starts[chosen], ends[chosen], edges)
         touched = np.flatnonzero(overlap)
-        energy[touched] += energy_bound_j(power, overlap[touched])
+        bound = energy_bound_j(power, overlap[touched])
+        energy[touched] = np.minimum(energy[touched], MAX_ENERGY_J - bound) + bound
         time[touched] += overlap[touched]
     return energy, np.flatnonzero(time >= SLOT_MS)
 

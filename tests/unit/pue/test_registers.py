@@ -461,3 +461,12 @@ def test_versions_that_overlap_are_refused() -> None:
 def test_slots_keep_their_types() -> None:
     slots = register_slots(samples((0, 1), (SLOT_MS, 2)), [version()])
     assert {getattr(slots, name).dtype for name in Slots.__slots__} == {np.dtype(np.int64)}
+
+
+def test_a_limit_beyond_all_range_bounds_unknown_energy_at_the_range() -> None:
+    rows = [
+        version(max_power_w=2**61, to_ms=SLOT_MS // 2),
+        version(max_power_w=2**60, from_ms=SLOT_MS // 2, continues=False),
+    ]
+    slots = register_slots(samples((0, 1), (1000, 2), (SLOT_MS - 1000, 5), (SLOT_MS - 1, 6)), rows)
+    assert slots.unknown_j.tolist() == [MAX_ENERGY_J]
