@@ -125,6 +125,7 @@ def suspects_of(points: Points, versions: Sequence[RegisterVersion], *, gauge: b
     for version, start, end in points.runs():
         part = slice(start, end)
         scan = _scan(points.t1_ms[part], points.count[part], points.quality[part], versions[version], gauge=gauge)
+        assert scan.clean, "readings in their range ascend once they are in order"
         found += [start + suspects for suspects in scan.suspects]
     return ascending(*found)
 

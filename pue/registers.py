@@ -179,8 +179,7 @@ def _without_spikes(points: Points, suspects: Int64, versions: Sequence[Register
 def _candidates(points: Points, bad: Int64, versions: Sequence[RegisterVersion]) -> Int64:
     """Readings that may be spikes; `bad` are the left points of pairs that contradict each other."""
     last = len(points) - 1
-    beside = ascending(bad, bad + 1)
-    beside = beside[(beside > 0) & ~has(points.declared, beside)]
+    beside = ascending(bad[bad > 0], bad + 1)
     inner = beside[beside < last]
     next_but_one = np.minimum(inner + 2, last)
     outvoted = has(bad, inner) & (inner + 2 <= last) & ~_agree(points, inner, next_but_one, versions)

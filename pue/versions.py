@@ -114,7 +114,7 @@ def version_at(time_ms: Int64, versions: Sequence[RegisterVersion]) -> Int64:
 
 def usable_counts(version: RegisterVersion, *, gauge: bool) -> tuple[int, int]:
     """Lowest and highest count that is no fault in itself."""
-    safe = int((MAX_ENERGY_J - 1) / version.step_j)
+    safe = min(int((MAX_ENERGY_J - 1) / version.step_j), MAX_ENERGY_J - 1)
     if gauge:
         most = min(int(version.max_power_w / version.step_j) + 1, safe)
         return -most, most

@@ -67,7 +67,7 @@ def reading_lists(draw: st.DrawFn, max_size: int = 30) -> list[Reading]:
     for order in range(draw(st.integers(0, max_size))):
         step = draw(st.sampled_from(STEPS_MS))
         time += step
-        count += draw(st.integers(0, step * POWER_W // 1000)) if draw(st.booleans()) else step // 4000
+        count += draw(st.integers(0, (step + 30_000) * POWER_W // 1000)) if draw(st.booleans()) else step // 4000
         fault = draw(st.sampled_from(["", "", "", "", "", "", "zero", "spike", "wrap", "reset", "range", "quality"]))
         if fault == "wrap":
             count %= 10**6

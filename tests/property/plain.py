@@ -70,7 +70,9 @@ def usable(
         version = versions[index]
         if count < 0:
             marks.append((time, int(Flag.NEGATIVE)))
-        elif count * version.step_j > MAX_ENERGY_J - 1 or (version.modulus is not None and count >= version.modulus):
+        elif max(Fraction(count), count * version.step_j) > MAX_ENERGY_J - 1 or (
+            version.modulus is not None and count >= version.modulus
+        ):
             marks.append((time, int(Flag.RANGE)))
         else:
             points.append(Point(min(max(t0, t1 - 60_000), t1), t1, count, quality, index))
@@ -127,7 +129,7 @@ def spikes_of(points: list[Point], versions: Sequence[RegisterVersion]) -> set[i
         return relation(points[i], points[j], versions) in ("known", "rollover")
 
     def candidate(i: int) -> bool:
-        if not 0 < i <= last or points[i].declared:
+        if not 0 < i <= last:
             return False
         if i == last:
             return bad(i)

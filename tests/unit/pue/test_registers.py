@@ -470,3 +470,30 @@ def test_a_limit_beyond_all_range_bounds_unknown_energy_at_the_range() -> None:
     ]
     slots = register_slots(samples((0, 1), (1000, 2), (SLOT_MS - 1000, 5), (SLOT_MS - 1, 6)), rows)
     assert slots.unknown_j.tolist() == [MAX_ENERGY_J]
+
+
+def test_a_rise_is_judged_by_the_longest_time_it_can_have_taken() -> None:
+    """Requested at 5 s and answered at 10 s; answered again at 20 s: up to 15 s of 1 kW."""
+    slots = register_slots(samples((10_000, 0), (20_000, 14_000), (30_000, 15_000), took_ms=5000), [version(1, 1000)])
+    assert slots.energy_j.tolist() == [15_000]
+    assert flags(slots) == [0]
+
+
+def test_a_coarse_register_may_move_by_a_step_at_any_time() -> None:
+    slots = register_slots(samples((0, 7), (15_000, 8), (30_000, 8), (45_000, 8)), [version(KWH, 10_000)])
+    assert slots.energy_j.tolist() == [KWH]
+    assert flags(slots) == [0]
+
+
+def test_a_first_reading_at_the_very_moment_of_replacement_counts() -> None:
+    old, new = version(to_ms=SLOT_MS // 2), version(from_ms=SLOT_MS // 2, replacement=(1000, 5), continues=False)
+    slots = register_slots(samples((0, 900), (SLOT_MS // 2, 5)), [old, new])
+    assert slots.energy_j.tolist() == [100]
+    assert flags(slots) == [Flag.REPLACED]
+
+
+def test_counts_whose_differences_leave_int64_are_still_put_aside() -> None:
+    low = -9_100_000_000_000_000_000
+    slots = register_slots(samples((0, 3 * 10**17), (MINUTE_MS, low), (2 * MINUTE_MS, 3 * 10**17 + 5)), [version()])
+    assert slots.energy_j.tolist() == [5]
+    assert flags(slots) == [Flag.NEGATIVE]
