@@ -124,8 +124,9 @@ def suspects_of(points: Points, versions: Sequence[RegisterVersion], *, gauge: b
     found = [points.starts[1:] - 1]
     for version, start, end in points.runs():
         part = slice(start, end)
-        scan = _scan(points.t1_ms[part], points.count[part], points.quality[part], versions[version], gauge=gauge)
-        assert scan.clean, "readings in their range ascend once they are in order"
+        scan = _scan(
+            points.t1_ms[part], points.count[part], points.quality[part], versions[version], gauge=gauge, in_order=True
+        )
         found += [start + suspects for suspects in scan.suspects]
     return ascending(*found)
 
@@ -138,8 +139,13 @@ def _one_version(samples: Samples, versions: Sequence[RegisterVersion]) -> bool:
     return versions[0].from_ms <= first_ms and (end_ms is None or last_ms < end_ms)
 
 
-def _scan(t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion, *, gauge: bool) -> Scan:
-    """Look at every reading once, a block at a time so that temporaries stay in the cache."""
+def _scan(
+    t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion, *, gauge: bool, in_order: bool = False
+) -> Scan:
+    """Look at every reading once, a block at a time so that temporaries stay in the cache.
+
+    Readings that are not known to be in order are given up at the first fault.
+    """
     lowest, highest = usable_counts(version, gauge=gauge)
     last = len(count) - 1
     scan = Scan(last >= 0 and lowest <= int(count[0]) <= highest, [], int(quality[0]) if last >= 0 else 0)
@@ -154,7 +160,7 @@ def _scan(t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion, 
         least, most = int(count[falls + 1].min(initial=highest)), int(count[falls].max(initial=count[end]))
         scan.clean &= shortest > 0 and least >= lowest and most <= highest and fastest < MAX_ENERGY_J
         scan.marks |= int(np.bitwise_or.reduce(quality[start : end + 1]))
-        if not scan.clean or scan.marks & _NO_VALUE:
+        if not in_order and (not scan.clean or scan.marks & _NO_VALUE):
             return scan
         if not gauge:
             scan.suspects += [falls, *(start + odd for odd in _odd(span, rise, shortest, fastest, most, version))]
