@@ -23,7 +23,7 @@ from pue.decode import decode
 from pue.errors import Fatal, PueError
 from pue.quality import Quality
 from pue.signing import Signer
-from pue.wire import EventBatch, Handover, SignedLine, open_batch, read_lines
+from pue.wire import EventBatch, Handover, SignedLine, config_digest, open_batch, read_lines
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="On-site agent.")
 
@@ -57,6 +57,7 @@ def check(config: ConfigOption, debug: DebugOption = False) -> None:
         typer.echo(f"  link {planned.link.id}: {planned.link.transport} {host}:{port}")
         for meter in planned.meters:
             typer.echo(f"    meter {meter.meter}: {_requests(meter)}")
+    typer.echo(f"configuration {config_digest(plan.config)}: have it approved before `run`")
     typer.echo(
         f"ok: {len(plan.config.points)} points of {len(settings.meter)} meters every {settings.agent.poll_seconds:g} s"
     )

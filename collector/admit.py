@@ -34,6 +34,7 @@ from pue.wire import (
     SignedLine,
     TimeMs,
     WitnessReading,
+    config_digest,
     decode_batch,
 )
 
@@ -301,7 +302,7 @@ def _notices(batch: Batch, sha256: str, place: Place, gate: Gate) -> Iterator[In
     yield from _chain(batch, sha256, place, gate.known)
     yield from _clone(batch, place, gate.known)
     if isinstance(batch, ConfigBatch):
-        yield from _approval(batch, sha256, place, gate.enrolled)
+        yield from _approval(batch, place, gate.enrolled)
     if isinstance(batch, EventBatch):
         yield from _event(batch.body, place)
 
@@ -342,14 +343,16 @@ def _clone(batch: Batch, place: Place, known: Known) -> Iterator[Incident]:
         )
 
 
-def _approval(batch: ConfigBatch, sha256: str, place: Place, enrolled: Enrolled) -> Iterator[Incident]:
-    if sha256 not in enrolled.configs:
+def _approval(batch: ConfigBatch, place: Place, enrolled: Enrolled) -> Iterator[Incident]:
+    digest = config_digest(batch.body)
+    if digest not in enrolled.configs:
         yield Incident(
             IncidentKind.UNAPPROVED_CONFIG,
             place.site,
             place.agent,
-            sha256,
-            f"configuration {sha256[:16]} of {batch.agent} is not approved in topology version {enrolled.version}",
+            digest,
+            f"configuration {digest} of {batch.agent} is not approved in topology version {enrolled.version}; "
+            "compare it with the metering plan, then `pue-compliance approve-config` it",
         )
 
 

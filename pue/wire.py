@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pue.canonical import ZERO_HASH, sha256_hex
+from pue.canonical import ZERO_HASH, content_hash, sha256_hex
 from pue.errors import Reject, RejectReason
 from pue.quality import NO_VALUE
 from pue.signing import ALGORITHM, SIGNATURE_CHARS, Signer, Verifier
@@ -349,6 +349,11 @@ def open_batch(signed: SignedLine, verifier: Verifier) -> Batch:
     return decode_batch(signed.line)
 
 
+def config_digest(config: Config) -> str:
+    """What is approved of a configuration: SHA-256 of its canonical JSON, whoever sends it and whenever."""
+    return content_hash(msgspec.to_builtins(config))
+
+
 def encode_ack(ack: Ack) -> bytes:
     """JSON bytes of an ack."""
     return _ENCODER.encode(ack)
@@ -490,6 +495,7 @@ __all__ = [
     "Restored",
     "SignedLine",
     "WitnessReading",
+    "config_digest",
     "decode_ack",
     "decode_batch",
     "encode_ack",

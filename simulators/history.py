@@ -101,9 +101,9 @@ def write_history(site: Site, signer: Signer, path: Path) -> int:
     return len(cycle_times(site)) * len(site.meters)
 
 
-def config_hash(site: Site, signer: Signer) -> str:
-    """SHA-256 of the configuration the history names, for the registry to approve."""
-    return _seal_config(site, Chain(site, signer)).sha256
+def approved_config(site: Site) -> str:
+    """Digest of the configuration the history was recorded with, for the registry to approve."""
+    return wire.config_digest(config_of(site))
 
 
 def config_of(site: Site) -> wire.Config:

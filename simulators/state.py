@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from pue.errors import Fatal
-from simulators.history import config_hash
+from simulators.history import approved_config
 from simulators.keys import write_key
 from simulators.layouts import ModbusPlace
 from simulators.meters import VirtualMeter
@@ -121,7 +121,7 @@ def write_files(folder: Path, sites: tuple[Site, ...], ports: Ports, store: Stor
 
 def _enrol(site: Site, key_file: Path) -> Enrolment:
     signer = write_key(key_file)
-    return Enrolment(signer.verifier.to_text(), (config_hash(site, signer),))
+    return Enrolment(signer.verifier.to_text(), (approved_config(site),))
 
 
 def _collector(ports: Ports, store: Store, issuer: str) -> str:

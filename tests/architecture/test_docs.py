@@ -25,7 +25,7 @@ from pue.reasons import Reason
 from pue.series import READING_FIELDS, SLOT_FIELDS
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = {
+DOCUMENTS: dict[str, type[BaseModel]] = {
     "agent": agent.settings.AgentSettings,
     "collector": collector.settings.Document,
     "compliance": compliance.settings.ComplianceSettings,

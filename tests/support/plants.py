@@ -51,6 +51,7 @@ class FakeAgent:
     prev: str = ZERO_HASH
     prev_epoch: str | None = None
     config: str | None = None
+    config_digest: str = ""
     batches: list[SignedLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,6 +88,7 @@ class FakeAgent:
             profiles={"p": "text"},
             software="test",
         )
+        self.config_digest = wire.config_digest(config)
         signed = self.append(wire.ConfigBatch(body=config, **self.header(at_ms, **changes)))  # type: ignore[arg-type]
         self.config = signed.sha256
         return signed
@@ -127,7 +129,7 @@ def topology_of(agents: Iterable[FakeAgent], version: int = 1, **changes: object
         "prev": ZERO_HASH,
         "agents": [agent.enrolment() for agent in agents],
         "meters": [meter(agent.site, name, agent.quantities) for agent in agents for name in agent.meters],
-        "configs": [agent.config for agent in agents if agent.config],
+        "configs": [agent.config_digest for agent in agents if agent.config_digest],
     }
     return Topology(**{**document, **changes})  # type: ignore[arg-type]
 

@@ -190,8 +190,8 @@ def test_another_register_without_a_declaration_leaves_the_time_between_unknown(
 
 def test_a_new_certificate_changes_nothing() -> None:
     old, new = version(to_ms=SLOT_MS // 2, max_power_w=10), version(from_ms=SLOT_MS // 2, max_power_w=1000)
-    slots = register_slots(samples((0, 900), (SLOT_MS, 950)), [old, new])
-    assert slots.energy_j[0] == 50
+    slots = register_slots(samples((0, 900), (SLOT_MS, 50_900)), [old, new])
+    assert slots.energy_j[0] == 50_000
     assert flags(slots)[0] == 0
 
 

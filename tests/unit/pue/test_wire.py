@@ -247,6 +247,13 @@ def test_config_comes_back() -> None:
     assert wire.decode_batch(wire.seal(config(), SIGNER).line) == config()
 
 
+def test_what_is_approved_of_a_configuration_is_its_content() -> None:
+    """Hashed here from the line as it was sent, by nothing but the standard library."""
+    line = wire.seal(config(), SIGNER).line
+    body = json.dumps(json.loads(line)["body"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert wire.config_digest(config().body) == hashlib.sha256(body.encode()).hexdigest()
+
+
 def test_config_point_of_an_unknown_meter_is_malformed() -> None:
     stray = wire.Point(meter="main-b", quantity="power", unit="W", exponent=0)
     assert refused(wire.seal(config(points=[stray]), SIGNER).line) is RejectReason.MALFORMED
