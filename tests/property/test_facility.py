@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pue.facility import FacilityCurve, Term, facility_curve
 from pue.registers import register_slots
-from pue.rolling import WindowResult, group_result, rolling_pue, window_result
+from pue.rolling import WindowResult, group_result, rolling_pue, whole_floats, window_result
 from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
 from pue.slots import Slots
 from tests.property.meters import POWER_W, START_MS, Truth, honest_readings, samples_of, true_j, truths, version
@@ -216,6 +216,8 @@ def test_rolling_pue_is_the_correctly_rounded_ratio_of_each_window(seed: int, wi
     curve = random_curve(seed, (Fraction(1), Fraction(0)), (Fraction(1, 3), Fraction(1)))
     series = rolling_pue(curve.total_j, curve.it_j, width)
     assert len(series) == SLOTS + 1 - width
+    floats = rolling_pue(whole_floats(curve.total_j), whole_floats(curve.it_j), width)
+    assert np.array_equal(series, floats, equal_nan=True)
     for start, value in enumerate(series.tolist()):
         from_ms = START_MS + start * SLOT_MS
         pue = window_result(curve, from_ms, from_ms + width * SLOT_MS).pue

@@ -11,7 +11,15 @@ import pytest
 from pue.errors import Fatal
 from pue.facility import facility_curve
 from pue.quality import Flag
-from pue.rolling import BLOCK, group_result, latest_pue, rolling_coverage, rolling_pue, window_result
+from pue.rolling import (
+    BLOCK,
+    group_result,
+    latest_pue,
+    rolling_coverage,
+    rolling_pue,
+    whole_floats,
+    window_result,
+)
 from pue.series import MAX_ENERGY_J, SLOT_MS
 from tests.unit.pue.meters import KWH, facility, int64, key, kwh_slots, term
 
@@ -176,6 +184,23 @@ def test_sums_near_the_range_and_beyond_a_floats_whole_numbers_keep_their_ratio(
     top = MAX_ENERGY_J - 1
     assert rolling_pue(int64(0, top), int64(0, top), 1).tolist() == [1.0]
     assert rolling_pue(int64(0, 2**53 + 2), int64(0, 2**52 + 1), 1).tolist() == [2.0]
+
+
+def test_whole_floats_give_the_same_series() -> None:
+    total, it = int64(0, 2**53 - 1, 2**53), int64(0, 2**50, 2**50)
+    floats = whole_floats(total), whole_floats(it)
+    assert rolling_pue(*floats, 1)[:1].tolist() == rolling_pue(total, it, 1)[:1].tolist() == [(2**53 - 1) / 2**50]
+    assert np.isnan(rolling_pue(*floats, 1)[1])
+
+
+def test_curves_that_floats_cannot_hold_are_refused() -> None:
+    for beyond in (int64(0, 2**53 + 1), int64(-(2**53) - 1, 0)):
+        with pytest.raises(Fatal, match="no exact floats"):
+            whole_floats(beyond)
+    with pytest.raises(Fatal, match="int64"):
+        whole_floats(np.array([0.5]))
+    with pytest.raises(Fatal, match="kinds"):
+        rolling_pue(whole_floats(int64(0, 1)), int64(0, 1), 1)
 
 
 def test_coverage_rolls_like_pue() -> None:
