@@ -11,10 +11,11 @@ from compliance.readers import Reader, SeriesReader
 from compliance.registry import Registered
 from compliance.terms import facility_keys, facility_terms
 from pue.errors import Fatal, Retry
-from pue.facility import FacilityCurve, facility_curve
+from pue.facility import FacilityCurve, Term, facility_curve
 from pue.rolling import WindowResult, window_result
 from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey, slot_of
 from pue.slots import Slots
+from pue.stuck import mark_stuck
 
 _LOG = logging.getLogger(__name__)
 
@@ -135,5 +136,22 @@ def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int) -> M
     starts = [int(one.start_ms[0]) for one in slots.values() if len(one)]
     if not starts or min(starts) >= watermark_ms:
         return None
-    curve = facility_curve(slots, facility_terms(facility), min(starts), watermark_ms)
-    return Measured(curve, min(starts), watermark_ms)
+    terms = facility_terms(facility)
+    slots |= _stuck(reader, slots, terms, beyond_ms)
+    return Measured(facility_curve(slots, terms, min(starts), watermark_ms), min(starts), watermark_ms)
+
+
+def _stuck(
+    reader: SeriesReader, slots: dict[SeriesKey, Slots], terms: tuple[Term, ...], beyond_ms: int
+) -> dict[SeriesKey, Slots]:
+    """The series of meters that also state their power, without the energy of registers that stood still under load."""
+    marked: dict[SeriesKey, Slots] = {}
+    known = {name for site in {key.site for key in slots} for name in reader.keys(site)}
+    for key in slots:
+        power = SeriesKey(key.site, key.meter, "power")
+        mine = [term for term in terms if term.key == key]
+        if key != power and mine and power in known:
+            step_j, max_power_w = max(term.step_j for term in mine), max(term.max_power_w for term in mine)
+            flowing = reader.slots(power, 0, beyond_ms)
+            marked[key] = mark_stuck(slots[key], flowing, step_j=step_j, max_power_w=max_power_w)
+    return marked

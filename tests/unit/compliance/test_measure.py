@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from compliance.registry import Registered, import_registry
 from compliance.registry_file import read_registry
 from compliance.settings import Series
 from pue.errors import Retry
+from pue.quality import Flag
 from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
 from pue.slots import Slots
 from tests.unit.compliance.made import DAY_MS, START_MS, MadeReader, made_reader, made_service, registry_toml
@@ -99,6 +101,30 @@ def test_the_slot_behind_the_last_edge_bounds_it(reader: CountingReader, facilit
     assert measured.watermark_ms == int(slots.start_ms[-1])
     result = measured.window(START_MS, measured.watermark_ms)
     assert result.total_upper_j - result.total_j == 7_000
+
+
+def test_a_register_that_stands_still_under_load_does_not_lower_pue(
+    reader: CountingReader, facility: Registered
+) -> None:
+    """The incomer shows no energy for a day although it states 1.25 MW: without its power PUE would fall."""
+    main = SeriesKey("km01", "main", "energy_import")
+    day = slice(96, 192)
+    energy_j = reader.series[main].energy_j.copy()
+    power = replace(reader.series[main], energy_j=energy_j.copy())
+    energy_j[day] = 0
+    reader.series[main] = replace(reader.series[main], energy_j=energy_j)
+    seen = Measure(FixedReader(reader)).of(facility)
+    reader.series[SeriesKey("km01", "main", "power")] = power
+    marked = Measure(FixedReader(reader)).of(facility)
+    assert seen is not None
+    assert marked is not None
+    span = START_MS, START_MS + 10 * DAY_MS
+    fooled, told = seen.window(*span), marked.window(*span)
+    assert (fooled.pue, fooled.coverage) == (Fraction(1125, 1000), Fraction(1))
+    assert (told.pue, told.coverage) == (Fraction(125, 100), Fraction(9, 10))
+    assert told.pue_upper is not None
+    assert told.pue_upper >= Fraction(125, 100)
+    assert told.flags & Flag.STUCK
 
 
 def test_before_the_first_data_nothing_is_known_and_coverage_says_so(
