@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -28,6 +28,11 @@ class Day:
     def columns(self) -> tuple[array[int], ...]:
         """In the order of `Samples`."""
         return self.t0, self.t1, self.count, self.quality, self.order
+
+    @property
+    def appends(self) -> tuple[Callable[[int], None], ...]:
+        """Ways to add to the end of each column, in the order of `Samples`."""
+        return tuple(column.append for column in self.columns)
 
     def insert(self, reading: Reading) -> bool:
         """Put a reading in its place; False if it is there already."""

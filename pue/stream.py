@@ -11,6 +11,7 @@ from itertools import groupby, islice, pairwise
 import numpy as np
 
 from pue.days import DAY_MS, Day, Days, Reading, rank
+from pue.points import MAX_POLL_MS
 from pue.quality import NO_VALUE
 from pue.registers import CONTEXT_SAMPLES, power_slots, register_slots
 from pue.series import MAX_ENERGY_J, SLOT_MS, slot_of
@@ -36,6 +37,13 @@ _ANY_RATE = 1e200
 """A finite limit that no gauge reading exceeds. [counts/ms]"""
 
 
+_Limits = tuple[int, float, float, float, int]
+"""Of the next reading: the end of its time, the register's rate, least rise, modulus and highest count."""
+
+_NO_READING = (-_FOREVER_MS, -_FOREVER_MS, 0)
+_NOTHING_EXPECTED: _Limits = (-_FOREVER_MS, 0.0, 0.0, math.inf, 0)
+
+
 class MeterStream:
     """One meter's readings and slots; slots are computed when asked for, and only those that readings have touched.
 
@@ -49,26 +57,17 @@ class MeterStream:
         As for `register_slots`.
     """
 
-    _last_ms: int
-    _last_t0_ms: int
-    _last_count: int
-    _until_ms: int
-    _highest: int
-    _rate: float
-    _least: float
-    _modulus: float
-
     def __init__(
         self, versions: Sequence[RegisterVersion], *, gauge: bool = False, max_gap_ms: int = SLOT_MS, topology: int = 0
     ) -> None:
         self._gauge, self._max_gap_ms, self._topology = gauge, max_gap_ms, topology
         self._versions = merged(versions)
         self._days = Days()
-        self._day = Day()
+        self._appends = Day().appends
         self._grid = _Grid()
         self._touched: list[Range] = []
         self._tail_ms = _FOREVER_MS
-        self._calm = 0
+        self._last, self._limits = _NO_READING, _NOTHING_EXPECTED
         self._expect()
 
     def add(self, t0_ms: int, t1_ms: int, count: int, quality: int = 0, order: int = 0) -> Range:
@@ -81,22 +80,24 @@ class MeterStream:
         Range
             Slots that may have changed.
         """
-        last_ms = self._last_ms
-        rise = count - self._last_count
-        limit = (t1_ms - self._last_t0_ms) * self._rate + (1 + (count >> FLOAT32_BITS))
+        last_t0_ms, last_ms, last_count = self._last
+        until_ms, rate, least, modulus, highest = self._limits
+        rise = count - last_count
+        limit = (t1_ms - last_t0_ms) * rate + (1 + (count >> FLOAT32_BITS))
         if (
-            last_ms < t1_ms < self._until_ms
+            last_ms < t1_ms < until_ms
+            and t0_ms <= t1_ms <= t0_ms + MAX_POLL_MS
             and quality == 0
-            and self._least <= rise <= limit < rise + self._modulus
-            and 0 <= count <= self._highest
+            and least <= rise <= limit < rise + modulus
+            and 0 <= count <= highest
         ):
-            day = self._day
-            day.t0.append(t0_ms)
-            day.t1.append(t1_ms)
-            day.count.append(count)
-            day.quality.append(0)
-            day.order.append(order)
-            self._last_ms, self._last_t0_ms, self._last_count = t1_ms, t0_ms if t0_ms < t1_ms else t1_ms, count
+            add_t0, add_t1, add_count, add_quality, add_order = self._appends
+            add_t0(t0_ms)
+            add_t1(t1_ms)
+            add_count(count)
+            add_quality(0)
+            add_order(order)
+            self._last = t0_ms, t1_ms, count
             start = last_ms - last_ms % SLOT_MS
             if start < self._tail_ms:
                 self._tail_ms = start
@@ -105,15 +106,13 @@ class MeterStream:
 
     def extend(self, columns: tuple[Int64, ...]) -> None:
         """Append readings each of which `add` would only append; columns as in `Samples`."""
-        self._tail_ms = min(self._tail_ms, slot_of(self._last_ms))
+        self._tail_ms = min(self._tail_ms, slot_of(self._last[1]))
         self._days.extend(columns)
-        t0_ms, self._last_ms, self._last_count = (int(column[-1]) for column in columns[:3])
-        self._last_t0_ms = min(t0_ms, self._last_ms)
+        self._last = int(columns[0][-1]), int(columns[1][-1]), int(columns[2][-1])
 
-    def expectation(self) -> tuple[tuple[int, int, int, int], tuple[float, float, float], int]:
-        """What `add` compares a reading with."""
-        whole = self._last_ms, self._last_t0_ms, self._last_count, self._until_ms
-        return whole, (self._rate, self._least, self._modulus), self._highest
+    def expectation(self) -> tuple[tuple[int, int, int], tuple[int, float, float, float, int]]:
+        """What `add` compares a reading with: the last one's t0, t1 and count, and the limits of the next."""
+        return self._last, self._limits
 
     def declare(self, versions: Sequence[RegisterVersion]) -> Range:
         """Take versions learned later: a replacement, a modulus, a ratio.
@@ -127,14 +126,14 @@ class MeterStream:
         self._versions = merged(versions)
         self._expect()
         oldest_ms = next((reading[1] for reading in self._days.since(-_FOREVER_MS)), _FOREVER_MS)
-        inside = [(max(first, oldest_ms), min(last, self._last_ms)) for first, last in changes]
+        inside = [(max(first, oldest_ms), min(last, self._last[1])) for first, last in changes]
         touched = [self._touch(first, last) for first, last in inside if first <= last]
         return (min(start for start, _ in touched), max(end for _, end in touched)) if touched else NOTHING
 
     def slots(self) -> Slots:
         """All slots, as `register_slots` or `power_slots` gives them for all readings."""
         if self._tail_ms < _FOREVER_MS:
-            self._touched.append((self._tail_ms, slot_of(self._last_ms) + SLOT_MS))
+            self._touched.append((self._tail_ms, slot_of(self._last[1]) + SLOT_MS))
         for start, end in _joined(self._touched):
             self._renew(start, end)
         self._touched, self._tail_ms = [], _FOREVER_MS
@@ -186,36 +185,41 @@ class MeterStream:
 
     def _expect(self) -> None:
         """Learn from the newest readings what the next one must be to be appended without a look at the others."""
-        self._until_ms, self._last_ms, self._last_t0_ms, self._last_count = (-_FOREVER_MS,) * 4
-        self._rate, self._least, self._modulus, self._highest = 0.0, 0.0, math.inf, 0
+        self._last, self._limits = _NO_READING, _NOTHING_EXPECTED
         recent = list(islice(self._days.before(_FOREVER_MS), CONTEXT_SAMPLES))
         if not recent:
             return
-        t0_ms, self._last_ms, self._last_count, _, _ = recent[0]
-        self._last_t0_ms = min(t0_ms, self._last_ms)
-        version = self._version(self._last_ms)
+        t0_ms, last_ms, count, _, _ = recent[0]
+        self._last = min(max(t0_ms, last_ms - MAX_POLL_MS), last_ms), last_ms, count
+        version = self._version(last_ms)
         if version is None or not self._usable(recent[0]):
             return
-        self._highest = usable_counts(version, gauge=self._gauge)[1]
-        if self._gauge:
-            self._rate, self._least = _ANY_RATE, -math.inf
-        else:
-            self._rate = counts_per_ms(version)
-            self._modulus = math.inf if version.modulus is None else version.modulus
-        if self._gauge or (len(recent) == CONTEXT_SAMPLES and self._is_calm(recent, version)):
-            self._day = self._days.day(self._last_ms)
-            day_end_ms = (self._last_ms // DAY_MS + 1) * DAY_MS
-            self._until_ms = day_end_ms if version.to_ms is None else min(day_end_ms, version.to_ms)
+        day_end_ms = (last_ms // DAY_MS + 1) * DAY_MS
+        until_ms = day_end_ms if version.to_ms is None else min(day_end_ms, version.to_ms)
+        limits = _limits_of(version, until_ms, gauge=self._gauge)
+        if self._gauge or (len(recent) == CONTEXT_SAMPLES and self._is_calm(recent, version, limits)):
+            self._limits = limits
+            self._appends = self._days.day(last_ms).appends
 
-    def _is_calm(self, recent: Sequence[Reading], version: RegisterVersion) -> bool:
+    def _is_calm(self, recent: Sequence[Reading], version: RegisterVersion, limits: _Limits) -> bool:
         """Whether each of the newest readings of one version plainly follows the one before it."""
         inside = all(reading[1] >= version.from_ms and self._usable(reading) for reading in recent)
-        return inside and all(self._follows(before, after) for after, before in pairwise(recent))
+        return inside and all(_follows(before, after, limits) for after, before in pairwise(recent))
 
-    def _follows(self, before: Reading, after: Reading) -> bool:
-        rise = after[2] - before[2]
-        limit = (after[1] - min(before[:2])) * self._rate + (1 + (after[2] >> FLOAT32_BITS))
-        return before[1] < after[1] and self._least <= rise <= limit < rise + self._modulus
+
+def _limits_of(version: RegisterVersion, until_ms: int, *, gauge: bool) -> _Limits:
+    highest = usable_counts(version, gauge=gauge)[1]
+    if gauge:
+        return until_ms, _ANY_RATE, -math.inf, math.inf, highest
+    return until_ms, counts_per_ms(version), 0.0, math.inf if version.modulus is None else version.modulus, highest
+
+
+def _follows(before: Reading, after: Reading, limits: _Limits) -> bool:
+    _, rate, least, modulus, _ = limits
+    rise = after[2] - before[2]
+    asked_ms = max(before[0], before[1] - MAX_POLL_MS)
+    limit = (after[1] - asked_ms) * rate + (1 + (after[2] >> FLOAT32_BITS))
+    return before[1] < after[1] and least <= rise <= limit < rise + modulus
 
 
 def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
@@ -308,9 +312,9 @@ class SiteStream:
         self._table = np.zeros((5, ticks, len(self._meters)), np.int64)
         self._waiting = 0
         self._handed = np.zeros(len(self._meters), np.int64)
-        self._whole = np.zeros((4, len(self._meters)), np.int64)
-        self._real = np.zeros((3, len(self._meters)))
-        self._highest = np.zeros(len(self._meters), np.int64)
+        self._last = np.zeros((3, len(self._meters)), np.int64)
+        self._until_ms, self._highest = (np.zeros(len(self._meters), np.int64) for _ in range(2))
+        self._limits = np.zeros((3, len(self._meters)))
         for meter in range(len(self._meters)):
             self._learn(meter)
 
@@ -324,24 +328,23 @@ class SiteStream:
         """
         if self._waiting == self._table.shape[1]:
             self._hand_all()
-        last_ms, last_t0_ms, last_count, until_ms = self._whole
-        rate, least, modulus = self._real
+        last_t0_ms, last_ms, last_count = self._last
+        rate, least, modulus = self._limits
         rise = count - last_count
         limit = (t1_ms - last_t0_ms) * rate + (1 + (count >> FLOAT32_BITS))
-        expected = (last_ms < t1_ms) & (t1_ms < until_ms) & (quality == 0)
-        expected &= (least <= rise) & (rise <= limit) & (limit < rise + modulus) & (count >= 0)
-        expected &= count <= self._highest
+        expected = (last_ms < t1_ms) & (t1_ms < self._until_ms) & (quality == 0)
+        expected &= (t0_ms <= t1_ms) & (t1_ms <= t0_ms + MAX_POLL_MS) & (count >= 0) & (count <= self._highest)
+        expected &= (least <= rise) & (rise <= limit) & (limit < rise + modulus)
         start, end = last_ms - last_ms % SLOT_MS, t1_ms - t1_ms % SLOT_MS + SLOT_MS
         for column, values in zip(self._table, (t0_ms, t1_ms, count, quality, order), strict=True):
             column[self._waiting] = values
         self._waiting += 1
         if expected.all():
-            last_ms[:], last_count[:] = t1_ms, count
-            np.minimum(t0_ms, t1_ms, out=last_t0_ms)
+            self._last[:] = t0_ms, t1_ms, count
             return start, end
         for meter in np.flatnonzero(~expected).tolist():
             start[meter], end[meter] = self._odd(meter)
-        for column, values in ((last_ms, t1_ms), (last_count, count), (last_t0_ms, np.minimum(t0_ms, t1_ms))):
+        for column, values in zip(self._last, (t0_ms, t1_ms, count), strict=True):
             column[expected] = values[expected]
         return start, end
 
@@ -372,5 +375,5 @@ class SiteStream:
         self._handed[:] = 0
 
     def _learn(self, meter: int) -> None:
-        whole, real, highest = self._meters[meter].expectation()
-        self._whole[:, meter], self._real[:, meter], self._highest[meter] = whole, real, highest
+        self._last[:, meter], limits = self._meters[meter].expectation()
+        self._until_ms[meter], *self._limits[:, meter], self._highest[meter] = limits

@@ -76,7 +76,7 @@ def reading_lists(draw: st.DrawFn, max_size: int = 30) -> list[Reading]:
         shown = {"zero": 0, "spike": count + draw(st.integers(0, 10**7)), "range": draw(st.sampled_from([-5, 2**62]))}
         marks = [0, int(Quality.TIMEOUT), int(Quality.CLOCK_UNSYNCED), int(Quality.OUT_OF_BAND), int(Quality.BACKWARDS)]
         quality = draw(st.sampled_from(marks)) if fault == "quality" else 0
-        took = draw(st.sampled_from([0, 0, 300, 20_000]))
+        took = draw(st.sampled_from([0, 0, 300, 20_000, 100_000, -5]))
         result.append((time - took, time, shown.get(fault, count), quality, order))
         if draw(st.integers(0, 9)) == 0:
             result.append((time - took, time, shown.get(fault, count) + draw(st.integers(0, 1)), quality, order + 1))
