@@ -123,9 +123,6 @@ def _levels_at(
     level[inner] = low + part
     level[: inner.start], level[inner.stop :] = _ends_j(curve)
     below[inner], above[inner] = part, after - low - part
-    if len(curve.unknown):
-        unknown = inner.start + np.flatnonzero(has(curve.unknown, left))
-        below[unknown] = above[unknown] = 0
     return level, below, above
 
 

@@ -202,7 +202,7 @@ class MeterStream:
             self._appends = self._days.day(last_ms).appends
 
     def _is_calm(self, recent: Sequence[Reading], version: RegisterVersion, limits: _Limits) -> bool:
-        """Whether each of the newest readings of one version plainly follows the one before it."""
+        """Whether each of the newest readings of one version plainly follows the one before it, or wraps once."""
         inside = all(reading[1] >= version.from_ms and self._usable(reading) for reading in recent)
         return inside and all(_follows(before, after, limits) for after, before in pairwise(recent))
 
@@ -215,11 +215,11 @@ def _limits_of(version: RegisterVersion, until_ms: int, *, gauge: bool) -> _Limi
 
 
 def _follows(before: Reading, after: Reading, limits: _Limits) -> bool:
-    _, rate, least, modulus, _ = limits
-    rise = after[2] - before[2]
+    _, rate, _, modulus, _ = limits
+    rise = after[2] - before[2] if after[2] >= before[2] else after[2] - before[2] + modulus
     asked_ms = max(before[0], before[1] - MAX_POLL_MS)
     limit = (after[1] - asked_ms) * rate + (1 + (after[2] >> FLOAT32_BITS))
-    return before[1] < after[1] and least <= rise <= limit < rise + modulus
+    return before[1] < after[1] and rise <= limit < rise + modulus
 
 
 def _joined(ranges: Sequence[Range]) -> Iterator[Range]:

@@ -204,8 +204,6 @@ def cut(
         for n, i in enumerate(intervals):
             if i.a.t1 <= edge < i.b.t1:
                 estimate = i.low + half_up(Fraction((i.high - i.low) * (edge - i.a.t1), i.b.t1 - i.a.t1))
-                if i.unknown:
-                    return estimate, 0, 0
                 return estimate, estimate - i.low, top(n, edge) - estimate
         return (0, 0, 0) if edge < first.t1 else (intervals[-1].high if intervals else 0, 0, 0)
 

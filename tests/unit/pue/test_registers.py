@@ -497,3 +497,10 @@ def test_counts_whose_differences_leave_int64_are_still_put_aside() -> None:
     slots = register_slots(samples((0, 3 * 10**17), (MINUTE_MS, low), (2 * MINUTE_MS, 3 * 10**17 + 5)), [version()])
     assert slots.energy_j.tolist() == [5]
     assert flags(slots) == [Flag.NEGATIVE]
+
+
+def test_requests_of_two_readings_may_be_under_way_at_an_edge() -> None:
+    """Read at -1, 5, 10 and 20 s around the edge, each asked for 12 s before: only the last was asked for after it."""
+    readings = [(SLOT_MS + at, count) for at, count in ((-1000, 0), (5000, 600), (10_000, 900), (20_000, 1500))]
+    slots = register_slots(samples(*readings, took_ms=12_000), [version(1, 1000)])
+    assert (slots.below_j[1], slots.above_j[1]) == (100, 1400)
