@@ -222,3 +222,21 @@ def test_rolling_pue_is_the_correctly_rounded_ratio_of_each_window(seed: int, wi
         from_ms = START_MS + start * SLOT_MS
         pue = window_result(curve, from_ms, from_ms + width * SLOT_MS).pue
         assert np.isnan(value) if pue is None else value == float(pue)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), windows(), WEIGHTS, WEIGHTS)
+def test_rounded_shares_keep_the_exact_sum_inside_the_bounds(
+    seed: int, window: tuple[int, int], a: Fraction, b: Fraction
+) -> None:
+    weights = {"m0": Fraction(7, 3), "m1": a, "m2": b}
+    slots = {key(meter): random_slots(seed + n, flat=True) for n, meter in enumerate(weights)}
+    curve = facility_curve(slots, [term(meter, weight, 0) for meter, weight in weights.items()], START_MS, END_MS)
+    exact = Fraction(0)
+    for meter, weight in weights.items():
+        inside = (slots[key(meter)].start_ms >= window[0]) & (slots[key(meter)].start_ms < window[1])
+        exact += weight * int(slots[key(meter)].energy_j[inside].sum())
+    result = window_result(curve, *window)
+    assert result.total_lower_j <= max(exact, Fraction(0))
+    assert exact <= result.total_upper_j
+    assert abs(result.total_j - exact) <= 1

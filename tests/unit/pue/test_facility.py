@@ -275,3 +275,21 @@ def test_no_bound_is_over_what_the_meter_can_carry() -> None:
         curve = facility_curve(slots | {key("base"): kwh_slots(700, 700, 700)}, terms, 0, 3 * SLOT_MS)
         result = window_result(curve, SLOT_MS, 2 * SLOT_MS)
         assert (result.total_lower_j, result.total_upper_j) == (expected[0] * KWH, expected[1] * KWH)
+
+
+def test_what_children_say_of_a_slot_is_not_added_to_what_its_parent_may_have_carried_there() -> None:
+    """The child carries 100 kWh in the first slot; the parent's 100 kWh lie anywhere from its middle on."""
+    half = SLOT_MS // 2
+    parent = register_slots(samples((half, 0), (half + SLOT_MS, 100)), [version(KWH, 4_000_000)])
+    child = kwh_slots(100, 0)
+    terms = [term("ups", 1, max_power_w=4_000_000), term("out", b=1, parent="ups", max_power_w=4_000_000)]
+    curve = facility_curve({key("ups"): parent, key("out"): child}, terms, 0, 2 * SLOT_MS)
+    assert window_result(curve, 0, 2 * SLOT_MS).total_lower_j == 100 * KWH
+
+
+def test_what_a_parent_carries_in_a_slot_bounds_only_what_its_child_carries_there() -> None:
+    """90 kWh known of the child may all lie in the second slot, and all 60 of the parent's first be its own."""
+    child = register_slots(samples((SLOT_MS // 2, 0), (2 * SLOT_MS, 90)), [version(KWH, 4_000_000)])
+    terms = [term("ups", 1, max_power_w=4_000_000), term("out", b=1, parent="ups", max_power_w=4_000_000)]
+    curve = facility_curve({key("ups"): kwh_slots(60, 100), key("out"): child}, terms, 0, 2 * SLOT_MS)
+    assert window_result(curve, 0, 2 * SLOT_MS).it_upper_j == 150 * KWH
