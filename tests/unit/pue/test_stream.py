@@ -46,6 +46,7 @@ def test_slots_asked_for_twice_are_the_same() -> None:
 def test_the_same_reading_again_and_one_without_a_value_touch_nothing() -> None:
     stream = stream_of(MINUTES)
     assert stream.add(5 * MINUTE_MS, 5 * MINUTE_MS, 50, 0, 5) == NOTHING
+    assert stream.add(59 * MINUTE_MS, 59 * MINUTE_MS, 590, 0, 59) == NOTHING
     assert stream.add(10**9, 10**9, 0, int(Quality.TIMEOUT), 99) == NOTHING
     assert same(stream.slots(), register_slots(samples(*MINUTES), [version()]))
 
