@@ -22,14 +22,14 @@ from pue.uncertainty import relative_uncertainty
 def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("not a time zone of the IANA database; write e.g. Asia/Shanghai") from None
     return text
 
 
 def _weight(text: str) -> str:
     try:
-        return str(Fraction(text))
+        return str(Fraction("" if "e" in text.lower() else text))
     except (ValueError, ZeroDivisionError):
         raise ValueError('not an exact fraction as text; write e.g. "1", "-1" or "99/10"') from None
 
@@ -47,6 +47,12 @@ def _public_key(text: str) -> str:
         raise ValueError("not an Ed25519 public key in base64; `pue-agent keygen` prints it") from None
 
 
+def _since_1970(moment: datetime) -> datetime:
+    if ms(moment) < 0:
+        raise ValueError("before 1970; write when the meter was installed")
+    return moment
+
+
 def _modulus(value: Any) -> Any:
     return None if value == 0 else value
 
@@ -58,7 +64,8 @@ Text = Annotated[str, StringConstraints(max_length=200)]
 Uscc = Annotated[str, AfterValidator(check_uscc)]
 Gb2260 = Annotated[str, AfterValidator(check_region)]
 Zone = Annotated[str, AfterValidator(_zone)]
-Weight = Annotated[str, AfterValidator(_weight)]
+Moment = Annotated[AwareDatetime, AfterValidator(_since_1970)]
+Weight = Annotated[str, StringConstraints(max_length=64), AfterValidator(_weight)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
 PublicKey = Annotated[str, AfterValidator(_public_key)]
 Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(/[1-9][0-9]*)?$", max_length=32)]
@@ -80,7 +87,7 @@ class Register(Settings):
     quantity: Quantity
     unit: str
     exponent: Annotated[int, Field(ge=-9, le=9)]
-    modulus: Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(_modulus)] = None
+    modulus: Annotated[Annotated[int, Field(gt=0, lt=1 << 62)] | None, BeforeValidator(_modulus)] = None
 
     @model_validator(mode="after")
     def _unit_measures_quantity(self) -> Register:
@@ -102,12 +109,12 @@ class Replacement(Settings):
 class MeterVersion(Settings):
     """How a meter was installed from a time on, until the next version."""
 
-    from_: AwareDatetime = Field(alias="from")
-    to: AwareDatetime | None = None
+    from_: Moment = Field(alias="from")
+    to: Moment | None = None
     serial: Text
     profile: Name
     registers: tuple[Register, ...]
-    max_power_w: Annotated[int, Field(gt=0)]
+    max_power_w: Annotated[int, Field(gt=0, le=10**12)]
     ct: Ratio = "1"
     pt: Ratio = "1"
     meter_class: str = "0.5S"
@@ -189,7 +196,7 @@ class FacilityFacts(Settings):
     """What is registered of a data center itself."""
 
     id: Name
-    site: str = ""
+    site: Name = ""
     name: Title
     name_en: Text = ""
     enterprise: Uscc

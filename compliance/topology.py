@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from compliance import registry_file
@@ -86,6 +86,7 @@ class TopologyOffice:
             configs=configs,
         )
         signed = sign_topology(topology, self._signer)
+        open_topology(signed, self._signer.verifier)  # nobody could read a faulty one, and none can be taken back
         self._log.store_document(signed.sha256, signed.line, signed.signature)
         body = {
             "version": topology.version,
@@ -162,7 +163,8 @@ def _meter(facility: Registered, meter: registry_file.Meter) -> Meter:
 
 
 def _version(version: registry_file.MeterVersion, to_ms: int | None, zone: str) -> MeterVersion:
-    expired_from = version.certificate_to + timedelta(days=1) if version.certificate_to else None
+    is_limited = version.certificate_to is not None and version.certificate_to < date.max
+    expired_from = version.certificate_to + timedelta(days=1) if version.certificate_to and is_limited else None
     return MeterVersion(
         from_ms=version.from_ms,
         to_ms=to_ms,

@@ -186,7 +186,7 @@ def _weigh(rows: Sequence[Row], weights: Sequence[Fraction], counted: Bools) -> 
     """Weighted sums in whole units of the weights' common denominator, rounded once per edge, bounds outwards."""
     unit = math.lcm(*(weight.denominator for weight in weights))
     numbers = [int(weight * unit) for weight in weights]
-    _check_range(rows, numbers)
+    _check_range(rows, numbers, unit)
     count = len(counted)
     energy, below, above = (np.zeros(size, np.int64) for size in (count, count + 1, count + 1))
     for row, number in zip(rows, numbers, strict=True):
@@ -234,9 +234,9 @@ def _unknown(
     return cumulated(low), cumulated(high), cumulated(no_low), cumulated(no_high)
 
 
-def _check_range(rows: Sequence[Row], numbers: Sequence[int]) -> None:
+def _check_range(rows: Sequence[Row], numbers: Sequence[int], unit: int) -> None:
     """Refuse what could pass the range in any sum: the largest value of each column in every slot."""
-    largest = 0
+    largest = 2 * max(unit, *(abs(number) for number in numbers)) if numbers else 0
     for row, number in zip(rows, numbers, strict=True):
         columns = [row.energy_j, row.below_j, row.above_j]
         columns += [] if row.is_exact else [row.high_j, -row.low_j]

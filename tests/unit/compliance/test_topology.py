@@ -11,8 +11,9 @@ from compliance.registry import approve_config, import_registry
 from compliance.registry_file import read_registry
 from compliance.topology import KEY_OVERLAP_MS, TopologyOffice
 from pue.canonical import ZERO_HASH, sha256_hex
+from pue.errors import Reject
 from pue.signing import Signer
-from pue.topology import Topology, open_topology
+from pue.topology import Agent, Topology, open_topology
 from pue.wire import SignedLine
 from tests.unit.compliance.made import KEY, registry_toml
 
@@ -117,3 +118,19 @@ def test_a_withdrawn_agents_key_ends_at_once(place: Place) -> None:
     text = registry_toml()
     agents = place.load(text[: text.index("\n[[facility.agent]]")]).agents
     assert [key.to_ms for key in agents[0].keys] == [NOW_MS]
+
+
+def test_a_certificate_without_end_does_not_expire(place: Place) -> None:
+    issued = place.load(registry_toml().replace("meter_class =", "certificate_to = 9999-12-31\nmeter_class =", 1))
+    assert [version.certificate_to_ms for meter in issued.meters for version in meter.versions] == [None, None]
+
+
+def test_a_document_that_no_collector_could_read_is_not_issued(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.load(registry_toml())
+    faulty = [Agent(agent="a", site="A b", shard="s0", keys=[])]
+    monkeypatch.setattr("compliance.topology.document_content", lambda _registry, _seq: (faulty, [], []))
+    with pytest.raises(Reject, match="malformed"):
+        place.office.issue()
+    current = place.office.current()
+    assert current is not None
+    assert current[0].version == 1

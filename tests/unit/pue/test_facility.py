@@ -251,6 +251,12 @@ def test_weights_that_would_pass_the_range_are_refused() -> None:
         facility({"main": [10**9]}, term("main", 10**9))
 
 
+@pytest.mark.parametrize("weight", [Fraction(1, 3**50), Fraction(10**30)])
+def test_weights_that_no_column_can_hold_are_refused_even_without_energy(weight: Fraction) -> None:
+    with pytest.raises(Fatal, match="check their weights"):
+        facility({"main": [0], "ups": [0]}, term("main", weight), term("ups", b=weight))
+
+
 def test_unknown_energy_beyond_the_range_is_unbounded() -> None:
     slots = kwh_slots(5)
     endless = replace(slots, unknown_j=np.where(slots.start_ms == 0, MAX_ENERGY_J, 0))
