@@ -15,6 +15,8 @@ from pue.errors import Reject, RejectReason
 from pue.signing import Verifier
 from pue.wire import (
     FIRST_SEQ,
+    MAX_JSON_BYTES,
+    MAX_SEQ,
     Batch,
     ClockJump,
     Config,
@@ -42,6 +44,8 @@ FUTURE_MS = 5 * 60 * 1000
 """How far ahead of the collector's clock a batch may be."""
 CLONE_MS = 60 * 1000
 """How long after a newer epoch began an older one may still sign, between two ticks of one clock."""
+MAX_POINTS = MAX_JSON_BYTES
+"""More points no configuration can list: each takes more than a byte."""
 UNSETTLED = frozenset({RejectReason.UNSUPPORTED_VERSION})
 """Reasons an operator can remove: the agent keeps such batches and sends them again."""
 
@@ -217,6 +221,7 @@ def _decide(signed: SignedLine, head: _Head, place: Place, route: Route | None, 
         return Duplicate(place, tuple(_other_content(place, known, sha256)))
     batch = decode_batch(signed.line)
     _check_time(batch, gate.now_ms)
+    _check_gap(batch)
     _check_meters(batch, place.site, gate)
     return Commit(place, batch, sha256, tuple(_notices(batch, sha256, place, gate)))
 
@@ -252,6 +257,15 @@ def _latest_ms(batch: Batch) -> int:
     return 0
 
 
+def _check_gap(batch: Batch) -> None:
+    if isinstance(batch, EventBatch) and isinstance(batch.body, Dropped) and batch.body.to_seq < batch.body.from_seq:
+        raise Reject(
+            RejectReason.MALFORMED,
+            f"batch {batch.seq} of {batch.agent} declares a gap from {batch.body.from_seq} to {batch.body.to_seq}; "
+            "name the first number first",
+        )
+
+
 def _check_meters(batch: Batch, site: str, gate: Gate) -> None:
     for meter in _meters(batch):
         if (site, meter) not in gate.enrolled.meters:
@@ -260,8 +274,9 @@ def _check_meters(batch: Batch, site: str, gate: Gate) -> None:
                 f"meter {meter!r} of site {site!r} is not in topology version {gate.enrolled.version}; "
                 "register it in compliance, then `pue-collector readmit`",
             )
-    if isinstance(batch, DataBatch) and (config := gate.known.config(batch.config or "")):
-        _check_points(batch, config)
+    if isinstance(batch, DataBatch):
+        config = gate.known.config(batch.config or "")
+        _check_points(batch, len(config.points) if config else MAX_POINTS)
 
 
 def _meters(batch: Batch) -> Iterator[str]:
@@ -278,12 +293,12 @@ def _meters_of(event: Event) -> Iterator[str]:
         yield from event.meters
 
 
-def _check_points(batch: DataBatch, config: Config) -> None:
+def _check_points(batch: DataBatch, points: int) -> None:
     highest = max(batch.body.point, default=-1)
-    if highest >= len(config.points):
+    if highest >= points:
         raise Reject(
             RejectReason.MALFORMED,
-            f"batch {batch.seq} of {batch.agent} refers to point {highest}; its configuration has {len(config.points)}",
+            f"batch {batch.seq} of {batch.agent} refers to point {highest}; its configuration has {points}",
         )
 
 
@@ -312,7 +327,7 @@ def _chain(batch: Batch, sha256: str, place: Place, known: Known) -> Iterator[In
     before = _before(batch, known)
     if before is not None and before != batch.prev:
         yield _mismatch(place, f"names {batch.prev[:16]} as its predecessor, {before[:16]} is kept")
-    after = known.kept(batch.agent, batch.epoch, batch.seq + 1)
+    after = known.kept(batch.agent, batch.epoch, batch.seq + 1) if batch.seq < MAX_SEQ else None
     if after is not None and after.prev != sha256:
         yield _mismatch(place, f"is {sha256[:16]}, its successor names {after.prev[:16]}")
 

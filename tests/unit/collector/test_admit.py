@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from collector.admit import CLONE_MS, FUTURE_MS, Commit, Decision, Duplicate, Gate, Kept, Refuse, Route, admit
+from collector.database import connect
+from collector.index import Index
 from collector.topology import Enrolled
 from pue.errors import RejectReason
 from pue.signing import Signer
 from pue.wire import (
+    MAX_SEQ,
     ClockJump,
     Config,
     ConfigBatch,
@@ -69,6 +74,13 @@ def memory(agent: FakeAgent) -> Memory:
     made = Memory()
     made.keep(agent.batches[0])
     return made
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Index]:
+    db = connect(tmp_path)
+    yield Index(db, {})
+    db.close()
 
 
 def gate(agent: FakeAgent, memory: Memory, **changes: object) -> Gate:
@@ -129,6 +141,23 @@ def test_a_signed_batch_that_does_not_fit_the_contract_settles_its_number(agent:
     line = agent.read([START_MS], [1]).line.replace(b'"mono_ns":0', b'"mono_ns":0,"extra":1')
     signed = SignedLine(line, agent.signer.sign(line))
     assert reason(admit(signed, ROUTE, gate(agent, memory))) == (RejectReason.MALFORMED, True)
+
+
+def test_the_last_number_of_all_has_no_successor_to_look_for(agent: FakeAgent, desk: Index) -> None:
+    last = agent.read([START_MS], [1], seq=MAX_SEQ)
+    decision = admit(last, ROUTE, replace(gate(agent, Memory()), known=desk))
+    assert isinstance(decision, Commit)
+
+
+@pytest.mark.parametrize("point", [1 << 63, 10**30])
+def test_a_point_no_list_can_hold_is_refused_before_its_configuration_is_known(agent: FakeAgent, point: int) -> None:
+    signed = agent.read([START_MS], [1], points=[point])
+    assert reason(admit(signed, ROUTE, gate(agent, Memory()))) == (RejectReason.MALFORMED, True)
+
+
+def test_a_gap_that_ends_before_it_begins_is_refused(agent: FakeAgent, memory: Memory) -> None:
+    gap = Dropped(epoch=agent.epoch, from_seq=4, to_seq=2, reason="x")
+    assert reason(admit(agent.event(gap), ROUTE, gate(agent, memory))) == (RejectReason.MALFORMED, True)
 
 
 def test_a_later_version_waits_for_an_upgrade(agent: FakeAgent, memory: Memory) -> None:
