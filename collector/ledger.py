@@ -192,6 +192,11 @@ class Ledger:
         """
         if not self._pending:
             return
+        try:
+            self._roll()
+        except OSError as error:
+            self.discard()
+            raise Retry(f"{self.directory}: cannot begin a segment ({error}); make room on the disk") from error
         end = self._file.seek(0, os.SEEK_END)
         try:
             write_all(self._file, b"".join(self._pending))
@@ -202,9 +207,6 @@ class Ledger:
             raise Retry(f"{self._file.name}: cannot append ({error}); make room on the disk") from error
         self.committed += len(self._pending)
         self._pending.clear()
-        if self._file.tell() >= self._segment_bytes:
-            self._file.close()
-            self._file = self._new_segment(self.committed)
 
     def discard(self) -> None:
         """Forget what is queued and not yet written."""
@@ -214,6 +216,12 @@ class Ledger:
         """Give up the shard."""
         self._file.close()
         os.close(self._lock)
+
+    def _roll(self) -> None:
+        """Begin a new segment if the last one is full."""
+        if self._file.seek(0, os.SEEK_END) >= self._segment_bytes:
+            full, self._file = self._file, self._new_segment(self.committed)
+            full.close()
 
     def _own(self) -> int:
         handle = os.open(self.directory / "owner", os.O_RDWR | os.O_CREAT, 0o644)
@@ -266,7 +274,7 @@ class Ledger:
 
     def _new_segment(self, first: int) -> BinaryIO:
         file = (self.directory / f"{first:016d}.seg").open("w+b", buffering=0)
-        for folder in (self.directory, self.directory.parent):
+        for folder in (self.directory, self.directory.parent, self.directory.parent.parent):
             handle = os.open(folder, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)

@@ -114,6 +114,41 @@ def test_a_disk_that_refuses_keeps_nothing_of_the_group(tmp_path: Path, monkeypa
     ledger.close()
 
 
+def test_a_segment_that_cannot_be_begun_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path, segment_bytes=10)
+
+    def refuse(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    ledger.append(b"first, and longer than a segment", 0)
+    ledger.sync()
+    ledger.append(b"second", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "_new_segment", refuse)
+        with pytest.raises(Retry, match="make room"):
+            ledger.sync()
+    assert ledger.committed == 1
+    ledger.append(b"second", 0)
+    ledger.sync()
+    assert [record.payload[:6] for record in ledger.reader.records(0, 2)] == [b"first,", b"second"]
+    ledger.close()
+
+
+def test_every_folder_a_ledger_begins_is_on_disk_before_its_first_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    Ledger(tmp_path / "state" / "ledger" / "s0").close()
+    assert {str(tmp_path / name) for name in ("state", "state/ledger", "state/ledger/s0")} <= synced
+
+
 def test_one_shard_has_one_owner_and_counts_its_starts(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "s0")
     program = f"from pathlib import Path; from collector.ledger import Ledger; Ledger(Path({str(tmp_path / 's0')!r}))"
