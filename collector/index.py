@@ -11,6 +11,7 @@ from collector.gaps import Settled
 from collector.incidents import Incident, IncidentKind
 from collector.ledger import Ledger
 from pue.canonical import sha256_hex
+from pue.errors import Fatal
 from pue.wire import Config, ConfigBatch, Dropped, EventBatch, Handover, decode_batch
 
 MAX_REFUSED_IN_ACK = 100
@@ -69,6 +70,9 @@ class Index:
         self.db.execute(
             "INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
             (place.agent, place.epoch, place.seq, commit.sha256, batch.prev, place.shard, record),
+        )
+        self.db.execute(
+            "DELETE FROM refused WHERE agent = ? AND epoch = ? AND seq = ?", (place.agent, place.epoch, place.seq)
         )
         self.settle(place.agent, place.epoch, place.seq, place.seq)
         if isinstance(batch, ConfigBatch):
@@ -184,8 +188,20 @@ class Index:
         return int(row[0]) if row else 0
 
     def catch_up(self, shard: str, ledger: Ledger) -> int:
-        """File records that reached the ledger before a crash and not this index. Returns how many."""
+        """File records that reached the ledger before a crash and not this index. Returns how many.
+
+        Raises
+        ------
+        Fatal
+            If the ledger lost records that were filed, and perhaps acked: their numbers must not be given again.
+        """
         start = self.indexed(shard)
+        if ledger.committed < start:
+            raise Fatal(
+                f"shard {shard} ends at record {ledger.committed}, the index knows {start}; restore the ledger from a "
+                "copy, or move collector.sqlite away and run `pue-collector rebuild`: agents then send again what "
+                "they still keep"
+            )
         for record in ledger.reader.records(start, ledger.committed):
             signed = record.signed
             batch = decode_batch(signed.line)

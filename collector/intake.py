@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from collector.admit import Commit, Duplicate, Gate, Place, Refuse, Route, admit
 from collector.database import transaction
-from collector.gaps import Owner, ack
+from collector.gaps import Owner, Settled, ack
 from collector.incidents import Incident, IncidentKind
 from collector.index import Index
 from collector.ledger import Ledger, pack
 from collector.topology import Enrolled
 from pue.errors import Reject, Retry
-from pue.wire import Ack, SignedLine, unpack
+from pue.wire import FIRST_SEQ, Ack, SignedLine, unpack
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Taken:
     incidents: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
     acks: list[tuple[str, Ack]] = field(default_factory=list)
+    disputed: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def summary(self) -> str:
         """In words."""
@@ -135,12 +136,12 @@ class Intake:
             self._forget()
             raise
         self._index.committed()
-        taken.acks = [(shard, self.ack(agent, epoch)) for shard, agent, epoch in touched]
+        taken.acks = [*self._objections(taken), *((shard, self.ack(agent, epoch)) for shard, agent, epoch in touched)]
         return taken
 
-    def ack(self, agent: str, epoch: str) -> Ack:
-        """What is settled of one epoch."""
-        settled = self._index.settled(agent, epoch)
+    def ack(self, agent: str, epoch: str, settled: Settled | None = None) -> Ack:
+        """What is settled of one epoch, or of its beginning."""
+        settled = settled or self._index.settled(agent, epoch)
         last = self._index.kept(agent, epoch, settled.upto)
         generation = max(ledger.generation for ledger in self._ledgers.values())
         return ack(
@@ -178,11 +179,21 @@ class Intake:
         self._report(decision.incidents, now_ms, taken)
         if isinstance(decision, Duplicate):
             taken.duplicates += 1
+            if decision.incidents:
+                taken.disputed.setdefault(
+                    (decision.place.shard, decision.place.agent, decision.place.epoch), decision.place.seq
+                )
             self._index.release(arrival.payload)
             return decision.place
         self._keep(decision, arrival, now_ms)
         taken.committed += 1
         return decision.place
+
+    def _objections(self, taken: Taken) -> Iterator[tuple[str, Ack]]:
+        """Acks up to a number whose other content is kept: their hash tells the agent so before a later `upto` can."""
+        for (shard, agent, epoch), seq in taken.disputed.items():
+            if seq <= self._index.settled(agent, epoch).upto:
+                yield shard, self.ack(agent, epoch, Settled(((FIRST_SEQ, seq),)))
 
     def _keep(self, commit: Commit, arrival: Arrival, now_ms: int) -> None:
         record = self._ledgers[commit.place.shard].append(arrival.payload, now_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,3 +164,33 @@ def test_a_file_of_one_endless_line_is_refused(tmp_path: Path, parts: Parts) -> 
 
 def test_equal_batches_fill_the_ledger_with_equal_bytes(agent: FakeAgent) -> None:
     assert pack(agent.batches[1]) == Arrival.of(agent.batches[1]).payload
+
+
+def test_a_ledger_that_ends_before_its_index_is_not_written_to(desk: Bench, agent: FakeAgent) -> None:
+    desk.take(agent.batches)
+    (segment,) = (desk.folder / "collector" / "ledger" / "s0").glob("*.seg")
+    os.truncate(segment, segment.stat().st_size - 1)
+    with pytest.raises(Fatal, match=r"shard s0 ends at record 5, the index knows 6; restore"), opened(desk.settings):
+        pass
+
+
+def test_a_batch_that_is_kept_after_all_is_no_longer_called_refused(desk: Bench, agent: FakeAgent) -> None:
+    stranger = FakeAgent(meters=("cellar",), signer=agent.signer, epoch=agent.epoch)
+    desk.take([stranger.configure()])
+    write_topology(desk.folder / "topology.signed", topology_of([stranger], 2))
+    with opened(desk.settings) as parts:
+        assert parts.intake.ack(agent.agent, agent.epoch).refused == [(1, "unknown_meter")]
+        (_, ack), *_ = parts.intake.readmit(parts.enrolled()).acks
+        assert (ack.upto, ack.sha256, ack.refused) == (1, stranger.batches[0].sha256, [])
+
+
+def test_other_content_under_a_settled_number_is_answered_with_the_hash_that_is_kept(
+    parts: Parts, agent: FakeAgent
+) -> None:
+    parts.intake.take(arrivals(agent, 0, 1, 2), parts.enrolled())
+    restored = FakeAgent(signer=agent.signer, epoch=agent.epoch, seq=1, config=agent.config)
+    others = [restored.read([START_MS + 7 * index], [90 + index]) for index in range(4)]
+    taken = parts.intake.take([Arrival.of(signed) for signed in others], parts.enrolled())
+    assert (taken.duplicates, taken.committed) == (2, 2)
+    told = [(ack.upto, ack.sha256, ack.ranges) for _, ack in taken.acks]
+    assert told == [(2, agent.batches[1].sha256, []), (5, others[-1].sha256, [])]
