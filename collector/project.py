@@ -115,6 +115,7 @@ class Projector:
             return 0
         chunk, stop = self._gather(shard, start, end, enrolled)
         changes = self._changes(chunk, refresher)
+        self._testify(chunk, changes)
         refused = self._store.write(changes.rows)
         try:
             with transaction(self._progress.db):
@@ -207,11 +208,12 @@ class Projector:
             item = refresher.with_readings(key, piece, precedes, outages)
             changes.refreshed.append(item)
             changes.rows += (item.readings, item.slots)
+        written = {item.state.key: item.slots.columns[0] for item in changes.refreshed}
         for site, meter, from_ms, to_ms in chunk.outages:
             changes.rows += [
-                refresher.with_outage(state, from_ms, to_ms)
+                refresher.with_outage(state, from_ms, to_ms, written.get(state.key, ()))
                 for state in self._progress.all_series()
-                if (state.key.site, state.key.meter) == (site, meter) and state.key not in pieces
+                if (state.key.site, state.key.meter) == (site, meter)
             ]
         return changes
 
@@ -222,6 +224,15 @@ class Projector:
         batch = decode_batch(self._ledgers[shard].read(record).signed.line)
         return batch.epoch, batch.seq
 
+    def _testify(self, chunk: Chunk, changes: Changes) -> None:
+        """Note readings that lose before the store forgets them: a repeated chunk would not meet them again."""
+        if not any(item.losers.shape[1] for item in changes.refreshed):
+            return
+        with transaction(self._progress.db):
+            for item in changes.refreshed:
+                self._progress.lose(item.state.key, chunk.shard, item.losers)
+            report(self._progress.db, _conflicts(changes), self._clock_ms())
+
     def _remember(self, chunk: Chunk, changes: Changes) -> None:
         for sha256 in chunk.arrived:
             self._progress.waited(sha256)
@@ -230,12 +241,10 @@ class Projector:
                 self._progress.wait_for(sha256, shard, number)
         for outage in chunk.outages:
             self._progress.declare_outage(*outage)
-        for item in changes.refreshed:
-            self._progress.lose(item.state.key, chunk.shard, item.losers)
         self._progress.note(item.state for item in changes.refreshed)
         for site, from_ms in _changed(chunk, changes).items():
             self._progress.changed(site, from_ms)
-        report(self._progress.db, [*chunk.incidents, *_conflicts(changes)], self._clock_ms())
+        report(self._progress.db, chunk.incidents, self._clock_ms())
 
     def _follow(self, enrolled: Enrolled, refresher: Refresher) -> None:
         """Recompute the series of meters about which the topology now says something else."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from collector.chunk import Piece, same_value
 from collector.extract import RECORD, T1
@@ -84,11 +85,11 @@ class Refresher:
             after, Rows(Table.READING, key, winners), Rows(Table.SLOT, key, changed), losers, found.from_ms
         )
 
-    def with_outage(self, state: SeriesState, from_ms: int, to_ms: int) -> Rows:
-        """An outage was declared for slots that are there already."""
+    def with_outage(self, state: SeriesState, from_ms: int, to_ms: int, written: npt.ArrayLike) -> Rows:
+        """An outage was declared for slots that are there already; those that start at `written` say so anyway."""
         before = self._slots(state, slot_of(from_ms), to_ms)
         changed = revise(before, before, slot_of(state.head_ms), empty(Table.SLOT)[0], [(from_ms, to_ms)])
-        return Rows(Table.SLOT, state.key, changed)
+        return Rows(Table.SLOT, state.key, changed[:, ~np.isin(changed[0], written)])
 
     def with_versions(self, state: SeriesState) -> Rows:
         """The topology says something else about the meter: every slot is computed anew."""

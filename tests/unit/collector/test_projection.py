@@ -12,6 +12,7 @@ import pytest
 
 from collector.app import opened
 from collector.intake import Arrival
+from collector.progress import Progress
 from collector.rebuild import rebuild_all
 from collector.slotting import MAX_GAP_MS, versions_of
 from pue.quality import Flag, Quality
@@ -232,6 +233,39 @@ def test_a_declared_outage_marks_slots_before_and_after_it_is_known(desk: Bench,
     desk.take([agent.read(times[60:], range(60, 90))])
     marked = (desk.reader.slots(KEY, *ALWAYS).flags & int(Flag.DECLARED_OUTAGE)) != 0
     assert marked.tolist() == [False, True, False, False, False, False]
+
+
+def test_an_outage_marks_older_slots_although_new_readings_come_with_it(desk: Bench, agent: FakeAgent) -> None:
+    config, times = agent.configure(), cycles(150)
+    outage = OutageDeclared(
+        from_ms=START_MS + SLOT_MS, to_ms=START_MS + 2 * SLOT_MS, meters=["main-a"], reason="检修", by="x"
+    )
+    desk.take([config, agent.read(times[:140], range(140))])
+    desk.take([agent.event(outage), agent.read(times[140:], range(140, 150))])
+    slots = desk.reader.slots(KEY, *ALWAYS)
+    assert ((slots.flags & int(Flag.DECLARED_OUTAGE)) != 0).tolist() == [False, True, *[False] * 8]
+    assert slots.revision[1] == 1
+
+
+def test_a_conflict_is_remembered_although_the_process_died_between_store_and_cursor(
+    desk: Bench, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, times = agent.configure(), cycles(60)
+    first, second = agent.read(times, range(60)), agent.read(times[30:31], [31])
+    desk.take([config, second])
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "move", die)
+        with pytest.raises(KeyboardInterrupt):
+            desk.take([first])
+    desk.take([])
+    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == list(range(60))
+    slots = desk.reader.slots(KEY, *ALWAYS)
+    assert ((slots.flags & int(Flag.CONFLICT)) != 0).tolist() == [False, False, True, False]
+    assert "conflicting_reading" in [item.kind for item in desk.reader.incidents("km01")]
 
 
 def test_a_reading_typed_in_counts_as_a_reading_out_of_band(desk: Bench, agent: FakeAgent) -> None:
