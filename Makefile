@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/pue-demo $(ARGS)
 
 test: check neighbours
-	@$(PYTEST) tests/integration tests/e2e
+	@$(PYTEST) -n 2 --dist loadfile tests/integration tests/e2e
 
 check: $(VENV)/.dev lint types unit
 
@@ -24,7 +24,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev
-	@$(PYTEST) -q tests/unit tests/property tests/fuzz tests/architecture \
+	@$(PYTEST) -q -n 2 tests/unit tests/property tests/fuzz tests/architecture \
 	    --cov=pue --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
 
 bench: $(VENV)/.dev
