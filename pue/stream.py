@@ -33,15 +33,13 @@ _NO_VALUE = int(NO_VALUE)
 _FOREVER_MS = MAX_ENERGY_J
 _COLUMNS = len(fields(Slots))
 _SPARE = 96
-_ANY_RATE = 1e200
-"""A finite limit that no gauge reading exceeds. [counts/ms]"""
 
 
-_Limits = tuple[int, float, float, float, int]
-"""Of the next reading: the end of its time, the register's rate, least rise, modulus and highest count."""
+_Limits = tuple[int, float, float, int]
+"""Of the next reading: the end of its time, the register's rate, least rise and highest count."""
 
 _NO_READING = (-_FOREVER_MS, -_FOREVER_MS, 0)
-_NOTHING_EXPECTED: _Limits = (-_FOREVER_MS, 0.0, 0.0, math.inf, 0)
+_NOTHING_EXPECTED: _Limits = (-_FOREVER_MS, 0.0, 0.0, 0)
 
 
 class MeterStream:
@@ -81,14 +79,14 @@ class MeterStream:
             Slots that may have changed.
         """
         last_t0_ms, last_ms, last_count = self._last
-        until_ms, rate, least, modulus, highest = self._limits
+        until_ms, rate, least, highest = self._limits
         rise = count - last_count
         limit = (t1_ms - last_t0_ms) * rate + (1 + (count >> FLOAT32_BITS))
         if (
             last_ms < t1_ms < until_ms
             and t0_ms <= t1_ms <= t0_ms + MAX_POLL_MS
             and quality == 0
-            and least <= rise <= limit < rise + modulus
+            and least <= rise <= limit
             and 0 <= count <= highest
         ):
             add_t0, add_t1, add_count, add_quality, add_order = self._appends
@@ -110,7 +108,7 @@ class MeterStream:
         self._days.extend(columns)
         self._last = int(columns[0][-1]), int(columns[1][-1]), int(columns[2][-1])
 
-    def expectation(self) -> tuple[tuple[int, int, int], tuple[int, float, float, float, int]]:
+    def expectation(self) -> tuple[tuple[int, int, int], tuple[int, float, float, int]]:
         """What `add` compares a reading with: the last one's t0, t1 and count, and the limits of the next."""
         return self._last, self._limits
 
@@ -196,30 +194,30 @@ class MeterStream:
             return
         day_end_ms = (last_ms // DAY_MS + 1) * DAY_MS
         until_ms = day_end_ms if version.to_ms is None else min(day_end_ms, version.to_ms)
-        limits = _limits_of(version, until_ms, gauge=self._gauge)
-        if self._gauge or (len(recent) == CONTEXT_SAMPLES and self._is_calm(recent, version, limits)):
-            self._limits = limits
+        if self._gauge or (len(recent) == CONTEXT_SAMPLES and self._is_calm(recent, version)):
+            self._limits = _limits_of(version, until_ms, gauge=self._gauge)
             self._appends = self._days.day(last_ms).appends
 
-    def _is_calm(self, recent: Sequence[Reading], version: RegisterVersion, limits: _Limits) -> bool:
-        """Whether each of the newest readings of one version plainly follows the one before it, or wraps once."""
+    def _is_calm(self, recent: Sequence[Reading], version: RegisterVersion) -> bool:
+        """Whether each of the newest readings of one version can follow the one before it: no spike is near."""
         inside = all(reading[1] >= version.from_ms and self._usable(reading) for reading in recent)
-        return inside and all(_follows(before, after, limits) for after, before in pairwise(recent))
+        return inside and all(_follows(before, after, version) for after, before in pairwise(recent))
 
 
 def _limits_of(version: RegisterVersion, until_ms: int, *, gauge: bool) -> _Limits:
     highest = usable_counts(version, gauge=gauge)[1]
     if gauge:
-        return until_ms, _ANY_RATE, -math.inf, math.inf, highest
-    return until_ms, counts_per_ms(version), 0.0, math.inf if version.modulus is None else version.modulus, highest
+        return until_ms, math.inf, -math.inf, highest
+    return until_ms, counts_per_ms(version), 0.0, highest
 
 
-def _follows(before: Reading, after: Reading, limits: _Limits) -> bool:
-    _, rate, _, modulus, _ = limits
-    rise = after[2] - before[2] if after[2] >= before[2] else after[2] - before[2] + modulus
+def _follows(before: Reading, after: Reading, version: RegisterVersion) -> bool:
+    rise = after[2] - before[2]
+    if rise < 0 and version.modulus is not None:
+        rise += version.modulus
     asked_ms = max(before[0], before[1] - MAX_POLL_MS)
-    limit = (after[1] - asked_ms) * rate + (1 + (after[2] >> FLOAT32_BITS))
-    return before[1] < after[1] and rise <= limit < rise + modulus
+    limit = (after[1] - asked_ms) * counts_per_ms(version) + (1 + (after[2] >> FLOAT32_BITS))
+    return before[1] < after[1] and 0 <= rise <= limit
 
 
 def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
@@ -314,7 +312,7 @@ class SiteStream:
         self._handed = np.zeros(len(self._meters), np.int64)
         self._last = np.zeros((3, len(self._meters)), np.int64)
         self._until_ms, self._highest = (np.zeros(len(self._meters), np.int64) for _ in range(2))
-        self._limits = np.zeros((3, len(self._meters)))
+        self._limits = np.zeros((2, len(self._meters)))
         for meter in range(len(self._meters)):
             self._learn(meter)
 
@@ -329,12 +327,12 @@ class SiteStream:
         if self._waiting == self._table.shape[1]:
             self._hand_all()
         last_t0_ms, last_ms, last_count = self._last
-        rate, least, modulus = self._limits
+        rate, least = self._limits
         rise = count - last_count
         limit = (t1_ms - last_t0_ms) * rate + (1 + (count >> FLOAT32_BITS))
         expected = (last_ms < t1_ms) & (t1_ms < self._until_ms) & (quality == 0)
         expected &= (t0_ms <= t1_ms) & (t1_ms <= t0_ms + MAX_POLL_MS) & (count >= 0) & (count <= self._highest)
-        expected &= (least <= rise) & (rise <= limit) & (limit < rise + modulus)
+        expected &= (least <= rise) & (rise <= limit)
         start, end = last_ms - last_ms % SLOT_MS, t1_ms - t1_ms % SLOT_MS + SLOT_MS
         for column, values in zip(self._table, (t0_ms, t1_ms, count, quality, order), strict=True):
             column[self._waiting] = values
