@@ -97,9 +97,12 @@ class TopologyFile:
         try:
             self._take(self.path.read_bytes())
         except (OSError, Reject, Fatal) as error:
+            self._seen = None if isinstance(error, OSError) else stamp
             kept = f"version {before} stays in force" if before else "no batch can be admitted before it is there"
-            self.problem = f"{self.path}: {error}; {kept}. Write it with `pue-compliance topology`"
-            log.warning("%s", self.problem)
+            problem = f"{self.path}: {error}; {kept}. Write it with `pue-compliance topology`"
+            if problem != self.problem:
+                log.warning("%s", problem)
+            self.problem = problem
             return False
         self.problem = ""
         return self.current is not None and self.current.version != before
@@ -115,8 +118,8 @@ class TopologyFile:
         found = read_document(data, self._verifier)
         if self.current and found.version < self.current.version:
             raise Fatal(f"version {found.version} is older than version {self.current.version} in force")
-        self.current = found
         self._keep(data, found.version)
+        self.current = found
 
     def _keep(self, data: bytes, version: int) -> None:
         target = self._cache / f"{version:08d}.signed"
@@ -124,7 +127,10 @@ class TopologyFile:
             return
         self._cache.mkdir(parents=True, exist_ok=True)
         draft = target.with_suffix(".new")
-        draft.write_bytes(data)
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(draft, target)
 
     def _restore(self) -> None:

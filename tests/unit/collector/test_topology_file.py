@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,37 @@ def test_the_last_good_version_survives_a_restart(path: Path) -> None:
     assert again is not None
     assert again.version == 4
     assert "version 4 stays in force" in file.problem
+
+
+def test_a_version_that_cannot_be_copied_is_not_in_force_and_tried_again(path: Path) -> None:
+    write(path, 1)
+    file = watch(path)
+    file.load()
+    cache = path.parent / "cache"
+    cache.rename(path.parent / "away")
+    cache.touch()
+    write(path, 2)
+    assert not file.refresh()
+    assert not file.refresh()
+    assert file.current is not None
+    assert file.current.version == 1
+    assert "version 1 stays in force" in file.problem
+    cache.unlink()
+    assert file.refresh()
+    assert file.current.version == 2
+
+
+def test_the_copy_of_a_version_is_whole_on_disk_before_it_has_its_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    write(path, 1)
+    watch(path).load()
+    assert synced[:1] == ["00000001.new"]
