@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import signal
+import sqlite3
 import threading
 import time
+
+import msgspec
 
 from collector.admit import Route
 from collector.app import Parts, ProjectionThread, opened
@@ -55,6 +58,7 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._looked_at = 0.0
+        self._is_new = False
         self._subscriber = Subscriber(
             parts.settings.mqtt,
             f"pue-collector-{parts.settings.collector.id}",
@@ -101,7 +105,7 @@ class Loop:
 
     def _greet(self, message: Message) -> None:
         """An agent is back: tell it what is kept."""
-        if b"offline" in message.payload or not message.payload:
+        if not _is_online(message.payload):
             return
         try:
             shard, agent, _ = parse_topic(message.topic)
@@ -118,9 +122,31 @@ class Loop:
         if time.monotonic() < self._looked_at + TOPOLOGY_SECONDS:
             return
         self._looked_at = time.monotonic()
-        if self._parts.refresh_topology() and (enrolled := self._parts.topology.current):
-            log.info("topology version %d in force", enrolled.version)
-            self._answer(self._parts.intake.readmit(enrolled))
+        try:
+            if self._parts.refresh_topology():
+                self._is_new = True
+                log.info("topology version %d in force", self._parts.enrolled().version)
+            if self._is_new:
+                self._answer(self._parts.intake.readmit(self._parts.enrolled()))
+                self._is_new = False
+        except (Retry, sqlite3.OperationalError) as error:
+            log.error("%s; what is in quarantine waits, trying again", error)  # noqa: TRY400 - no traceback
+
+
+class _State(msgspec.Struct):
+    """What an agent, or the broker in its name, says of it."""
+
+    state: str
+
+
+_STATE = msgspec.json.Decoder(_State)
+
+
+def _is_online(payload: bytes) -> bool:
+    try:
+        return _STATE.decode(payload).state == "online"
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _arrival(message: Message) -> Arrival:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ class Link:
 
     def announce(self) -> None:
         name = topic(self.agent.shard, self.agent.agent, "state")
-        self._client.publish(name, b"online", qos=1, retain=True).wait_for_publish(10)
+        state = json.dumps({"v": 1, "agent": self.agent.agent, "state": "online"})
+        self._client.publish(name, state, qos=1, retain=True).wait_for_publish(10)
 
     def acked(self, upto: int, epoch: str | None = None) -> Ack:
         """The first ack that says at least this much."""
