@@ -120,7 +120,7 @@ class Projector:
         try:
             with transaction(self._progress.db):
                 self._remember(chunk, changes)
-                self._progress.bury(refused)
+                self._bury(refused)
                 self._progress.move(shard, stop)
         except BaseException:
             self._progress.reload()
@@ -246,6 +246,11 @@ class Projector:
             self._progress.changed(site, from_ms)
         report(self._progress.db, chunk.incidents, self._clock_ms())
 
+    def _bury(self, refused: list[tuple[bytes, str]]) -> None:
+        """Keep lines the store refuses for good, and say so."""
+        self._progress.bury(refused)
+        report(self._progress.db, map(_dead_letter, refused), self._clock_ms())
+
     def _follow(self, enrolled: Enrolled, refresher: Refresher) -> None:
         """Recompute the series of meters about which the topology now says something else."""
         for state in self._progress.all_series():
@@ -255,7 +260,7 @@ class Projector:
             log.info("%s: slots recomputed for topology version %d", state.key, enrolled.version)
             refused = self._store.write([refresher.with_versions(state)])
             with transaction(self._progress.db):
-                self._progress.bury(refused)
+                self._bury(refused)
                 self._progress.note([type(state)(state.key, state.first_ms, state.head_ms, versions)])
                 self._progress.changed(state.key.site, slot_of(state.first_ms))
         self._version = enrolled.version
@@ -266,6 +271,13 @@ def _changed(chunk: Chunk, changes: Changes) -> dict[str, int]:
     starts = [(item.state.key.site, item.from_ms) for item in changes.refreshed]
     starts += [(site, slot_of(from_ms)) for site, _, from_ms, _ in chunk.outages]
     return {site: min(from_ms for name, from_ms in starts if name == site) for site, _ in starts}
+
+
+def _dead_letter(letter: tuple[bytes, str]) -> Incident:
+    line, reason = letter[0].decode(errors="replace"), letter[1]
+    series = line.partition(" ")[0]
+    site = series.rpartition("site=")[2]
+    return Incident(IncidentKind.DEAD_LETTER, site, "", series, f"the series store refuses {line}: {reason}")
 
 
 def _conflicts(changes: Changes) -> Iterator[Incident]:

@@ -15,6 +15,7 @@ from collector.intake import Arrival
 from collector.progress import Progress
 from collector.rebuild import rebuild_all
 from collector.slotting import MAX_GAP_MS, versions_of
+from collector.sqlite_store import SqliteStore
 from pue.quality import Flag, Quality
 from pue.registers import register_slots
 from pue.series import SLOT_MS, SeriesKey
@@ -266,6 +267,17 @@ def test_a_conflict_is_remembered_although_the_process_died_between_store_and_cu
     slots = desk.reader.slots(KEY, *ALWAYS)
     assert ((slots.flags & int(Flag.CONFLICT)) != 0).tolist() == [False, False, True, False]
     assert "conflicting_reading" in [item.kind for item in desk.reader.incidents("km01")]
+
+
+def test_what_the_series_store_refuses_for_good_is_an_incident(
+    desk: Bench, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = b"reading,meter=main-a,quantity=energy_import,site=km01 count=1i 5"
+    monkeypatch.setattr(SqliteStore, "write", lambda *_: [(line, "beyond retention policy")])
+    desk.take([agent.configure(), agent.read(cycles(2), range(2))])
+    (incident,) = [item for item in desk.reader.incidents("km01") if item.kind == "dead_letter"]
+    assert "beyond retention policy" in incident.detail
+    assert line.decode() in incident.detail
 
 
 def test_a_reading_typed_in_counts_as_a_reading_out_of_band(desk: Bench, agent: FakeAgent) -> None:
