@@ -28,6 +28,8 @@ from pue.wire import SignedLine
 
 END_OF_TIME_MS = 1 << 62
 THIRTY_DAYS_MS = 30 * 24 * 3_600_000
+REGION_ZONE = "Asia/Shanghai"
+"""Days, months and years of a region's common window are those of the country's legal time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class Answers:
         if measured is None:
             return None
         name = "custom" if from_ms is not None else window
-        return views.pue_view(name, _result(facility, measured, window, from_ms, to_ms))
+        return views.pue_view(name, _result(facility.facts.timezone, measured, window, from_ms, to_ms))
 
     def pue_series(self, facility_id: str, from_ms: int, to_ms: int, width: str = "30d") -> queries.PueSeries:
         """Rolling PUE per slot edge."""
@@ -185,9 +187,9 @@ class Answers:
             return None
         end_ms = min(measured.watermark_ms for _, measured in found)
         results = {
-            one.facts.id: _result(one, measured, window, None, end_ms)
+            one.facts.id: _result(REGION_ZONE, measured, window, None, end_ms)
             for one, measured in found
-            if _covers(one, measured, window, end_ms)
+            if _covers(measured, window, end_ms)
         }
         if not results:
             return None
@@ -258,9 +260,9 @@ class Answers:
     def _row(self, facility: Registered, valid_at: datetime | None, known_at: datetime | None) -> queries.ComplianceRow:
         findings = self._in_force(facility.facts.id, valid_at, self._seq(known_at))
         first = findings[0] if findings and findings[0].headline else None
-        measured = self._sources.measure.of(facility)
         is_now = valid_at is None and known_at is None
-        rolling = _result(facility, measured, "30d", None, None) if measured and is_now else None
+        measured = self._sources.measure.of(facility) if is_now else None
+        rolling = _result(facility.facts.timezone, measured, "30d", None, None) if measured else None
         return queries.ComplianceRow(
             facility=self._view(facility),
             finding=first,
@@ -319,26 +321,30 @@ def _check_window(window: str) -> None:
         raise BadQuery("unknown_window", f"window {window!r} is unknown; use one of {', '.join(WINDOW_IDS)}")
 
 
-def _bounds(facility: Registered, window: str, at_ms: int) -> tuple[int, int]:
-    return window_bounds(window, at_ms, ZoneInfo(facility.facts.timezone))
+def _bounds(zone: str, window: str, at_ms: int) -> tuple[int, int]:
+    return window_bounds(window, at_ms, ZoneInfo(zone))
 
 
-def _covers(facility: Registered, measured: Measured, window: str, at_ms: int) -> bool:
-    """Whether a window has any of a facility's data in it."""
-    from_ms, to_ms = _bounds(facility, window, at_ms)
+def _covers(measured: Measured, window: str, at_ms: int) -> bool:
+    """Whether a region's window has any of a facility's data in it."""
+    from_ms, to_ms = _bounds(REGION_ZONE, window, at_ms)
     return from_ms < to_ms and measured.first_ms < to_ms
 
 
-def _result(
-    facility: Registered, measured: Measured, window: str, from_ms: int | None, to_ms: int | None
-) -> WindowResult:
+def _result(zone: str, measured: Measured, window: str, from_ms: int | None, to_ms: int | None) -> WindowResult:
     if from_ms is None:
         at_ms = measured.watermark_ms if to_ms is None else min(slot_of(to_ms), measured.watermark_ms)
-        begin_ms, end_ms = _bounds(facility, window, at_ms)
-    else:
-        begin_ms, end_ms = slot_of(from_ms), slot_of(measured.watermark_ms if to_ms is None else to_ms)
-    is_named = from_ms is None
-    if not (measured.first_ms <= begin_ms or is_named) or not measured.first_ms < end_ms <= measured.watermark_ms:
-        first, last = (views.moment(at).isoformat() for at in (measured.first_ms, measured.watermark_ms))
-        raise BadQuery("bad_interval", f"the interval asked for does not lie within the data, {first} to {last}")
+        if at_ms <= measured.first_ms or (bounds := _bounds(zone, window, at_ms))[1] <= measured.first_ms:
+            raise _outside(measured)
+        return measured.window(*bounds)
+    begin_ms, end_ms = slot_of(from_ms), slot_of(measured.watermark_ms if to_ms is None else to_ms)
+    if begin_ms == end_ms:
+        raise BadQuery("bad_interval", "the interval asked for holds no whole slot; ask for 15 minutes or more")
+    if not measured.first_ms <= begin_ms < end_ms <= measured.watermark_ms:
+        raise _outside(measured)
     return measured.window(begin_ms, end_ms)
+
+
+def _outside(measured: Measured) -> BadQuery:
+    first, last = (views.moment(at).isoformat() for at in (measured.first_ms, measured.watermark_ms))
+    return BadQuery("bad_interval", f"the interval asked for does not lie within the data, {first} to {last}")

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from compliance.api.headers import SECURITY
 from compliance.queries import NotFound
 from pue.errors import Fatal, PueError, Retry
 
@@ -90,4 +91,6 @@ def _on_ours(request: Request, error: Exception) -> JSONResponse:
 
 def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
     _LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem("internal", "the server's log has the cause", request)
+    response = problem("internal", "the server's log has the cause", request)
+    response.headers.update(SECURITY)  # this answer is made outside of all middleware
+    return response

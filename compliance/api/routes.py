@@ -160,9 +160,9 @@ def _found(value: Item | None, what: str) -> Item:
 
 def _region(reads: Reads, gb2260: str) -> str:
     """A known code; of a county, its prefecture has to be known."""
-    reads.region(gb2260 if gb2260.endswith("00") else gb2260[:4])
-    if len(gb2260) not in (2, 4, 6):
+    if len(gb2260) not in (2, 4, 6) or not (gb2260.isascii() and gb2260.isdigit()):
         raise NotFound("unknown_region", f"{gb2260!r} is no GB/T 2260 code; use 2, 4 or 6 digits")
+    reads.region(gb2260 if gb2260.endswith("00") else gb2260[:4])
     return gb2260
 
 

@@ -17,6 +17,8 @@ from compliance.queries import BadQuery, Rule, Status
 HOME = "/console"
 KEPT = ("lang", "valid_at", "known_at")
 """Parameters that go along to every other page."""
+LAST_MS = 253_370_764_800_000
+"""The start of the year 9999. [ms UTC]"""
 _MILLISECONDS = re.compile(r"[0-9]{12,15}")
 
 
@@ -77,7 +79,7 @@ class Reader:
         if text is None:
             return None
         if _MILLISECONDS.fullmatch(text):
-            return int(text)
+            return _within_calendar(int(text), text)
         return round(self._parse(text, zone).timestamp() * 1000)
 
     def _time(self, name: str) -> datetime | None:
@@ -87,9 +89,18 @@ class Reader:
     def _parse(self, text: str, zone: ZoneInfo) -> datetime:
         try:
             value = datetime.fromisoformat(text.replace(" ", "+"))
-        except ValueError:
+            there = (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+        except (ValueError, OverflowError):
             raise BadQuery("bad_time", text) from None
-        return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+        _within_calendar(round(there.timestamp() * 1000), text)
+        return there
+
+
+def _within_calendar(time_ms: int, text: str) -> int:
+    """A time that every zone can show, with two years around it."""
+    if not 0 <= time_ms <= LAST_MS:
+        raise BadQuery("bad_time", text)
+    return time_ms
 
 
 def _address(path: str, parameters: Mapping[str, str | None]) -> str:

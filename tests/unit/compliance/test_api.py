@@ -84,6 +84,10 @@ def get(client: TestClient, path: str) -> Any:
         ),
         ("/v1/facilities/km01/pue?from=2019-01-01T00:00:00Z", 422, "bad_interval", "2025-10-09T16:00:00"),
         ("/v1/facilities/km01/pue?from=2026-01-01T00:00:00Z&to=2099-01-01T00:00:00Z", 422, "bad_interval", "data"),
+        ("/v1/facilities/km01/pue?from=2099-01-01T00:00:00Z", 422, "bad_interval", "data"),
+        ("/v1/facilities/km01/pue?from=2026-01-01T00:01:00Z&to=2026-01-01T00:02:00Z", 422, "bad_interval", "slot"),
+        ("/v1/facilities/km01/pue?window=ttm&to=0001-01-01T00:00:00Z", 422, "bad_interval", "data"),
+        ("/v1/facilities/km01/pue?window=year&to=2025-10-11T00:00:00Z", 422, "bad_interval", "data"),
         ("/v1/facilities/yx01/pue", 404, "no_data", "'yx01' has no data yet"),
         ("/v1/facilities/yx01/evidence", 404, "unknown_finding", "no finding yet"),
         ("/v1/facilities/km01/evidence?seq=1", 404, "unknown_finding", "no finding in event 1"),
@@ -93,6 +97,7 @@ def get(client: TestClient, path: str) -> Any:
         ("/v1/facilities?valid_at=x", 422, "bad_parameter", "query.valid_at"),
         ("/v1/regions/99/compliance", 404, "unknown_region", "'99'"),
         ("/v1/regions/5302/compliance", 404, "unknown_region", "'5302'"),
+        ("/v1/regions/53019x/pue", 404, "unknown_region", "'53019x'"),
         ("/v1/regions/53011/pue", 404, "unknown_region", "'53011'"),
         ("/v1/regions/53/pue?window=decade", 422, "unknown_window", "'decade'"),
         ("/v1/regions/5333/pue", 404, "no_data", "region 5333"),
@@ -128,6 +133,7 @@ def test_an_unexpected_failure_is_500_without_its_inside(service: Service) -> No
     response = TestClient(app, client=HERE, raise_server_exceptions=False).get("/v1/facilities")
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert "secret" not in response.text
+    assert {name: response.headers[name] for name in SECURITY} == SECURITY, "also outside of all middleware"
     assert response.headers["content-type"] == "application/problem+json"
 
 
@@ -320,6 +326,30 @@ def test_tables_are_csv_that_spreadsheets_read_as_chinese(client: TestClient, pa
     assert len(lines) == 4
     assert "数据中心 km01" in lines[1]
     assert "-0.060000" in lines[1] or path.startswith("/v1/facilities")
+
+
+@pytest.mark.parametrize("code", ["5301%0D%0A", "5301%22a", "5301%E6%98%86%E6%98%8E"])
+def test_a_regions_code_does_not_reach_a_header_unless_it_is_one(client: TestClient, code: str) -> None:
+    response = client.get(f"/v1/regions/{code}/compliance.csv")
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_region")
+
+
+@pytest.mark.parametrize("window", ["day", "month", "ytd", "ttm"])
+def test_a_region_over_several_time_zones_has_one_window(tmp_path: Path, window: str) -> None:
+    reader = made_reader(lambda _day: 1.36, 100)
+    reader.series |= made_reader(lambda _day: 1.42, 100, "qj01").series
+    service = made_service(tmp_path, reader)
+    west = facility_toml("qj01").replace('stage = "existing"', 'stage = "existing"\ntimezone = "Asia/Urumqi"')
+    file = read_registry(registry_toml(facility_toml("km01"), west), "registry.toml")
+    import_registry(service.log, service.projection, file, "test")
+    client = TestClient(application(service.sources), client=HERE)
+    answer = get(client, f"/v1/regions/53/pue?window={window}")
+    assert answer["pue"]["pue"] == "1.390000"
+    assert {(one["from_ms"], one["to_ms"]) for one in answer["facilities"].values()} == {
+        (answer["pue"]["from_ms"], answer["pue"]["to_ms"])
+    }
+    assert client.get(f"/console?window={window}").status_code == 200
+    service.close()
 
 
 def test_a_name_that_looks_like_a_formula_is_not_run_by_a_spreadsheet(tmp_path: Path) -> None:

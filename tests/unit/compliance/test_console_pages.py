@@ -230,6 +230,10 @@ def test_any_time_can_be_shown(query: str) -> None:
         ("from=yesterday", "“yesterday”不是时间"),
         ("from=2026-07-02&to=2026-07-01", "开始必须早于结束"),
         ("valid_at=never", "“never”不是时间"),
+        ("valid_at=0001-01-01T00:00:00%2B14:00", "不是时间"),
+        ("known_at=9999-12-31T23:59:59-14:00", "不是时间"),
+        ("from=999999999999999", "“999999999999999”不是时间"),
+        ("to=9999-12-31T00:00:00Z", "不是时间"),
     ],
 )
 def test_a_parameter_that_cannot_be_read_is_named(query: str, sentence: str) -> None:
