@@ -171,7 +171,6 @@ class Agent:
         bodies: list[Body] = [*self._clock_events(), *readings_bodies(readings, self._batch_limit())]
         try:
             keys = self._spool.append(bodies)
-            self._spool.prune(self._settings.agent.retain_days)
         except Retry as error:
             if not self._full:
                 log.warning("%s; readings are lost until then", error)
@@ -183,6 +182,14 @@ class Agent:
         self._metrics.appended.inc(len(keys))
         self._metrics.readings_appended.inc(len(readings))
         self._publisher.appended(keys)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Delete what the retention no longer needs; where that fails, nothing is lost."""
+        try:
+            self._spool.prune(self._settings.agent.retain_days)
+        except Retry as error:
+            log.warning("%s; confirmed batches stay until then", error)
 
     def _clock_events(self) -> list[Body]:
         step_ms = self._jumps.step_ms()

@@ -22,7 +22,7 @@ from agent.plan import make_plan
 from agent.poll import Reading
 from agent.settings import load_settings
 from agent.spool import Key, Spool
-from pue.errors import Fatal
+from pue.errors import Fatal, Retry
 from pue.quality import Quality
 from pue.wire import ClockJump, DataBatch, EventBatch, decode_batch, unpack
 from tests.unit.agent.fakes import EPOCH, FakeClock, started_spool
@@ -103,6 +103,21 @@ def test_a_full_spool_is_said_once_and_taken_up_again_when_there_is_room(
         agent._keep([reading()])
     assert "takes readings again" in caplog.text
     assert spool.unsettled(None, 10) == [Key(EPOCH, head.seq + 1)]
+
+
+def test_readings_that_are_kept_are_not_called_lost_because_old_ones_cannot_be_deleted(
+    agent: Agent, spool: Spool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: float) -> int:
+        raise Retry("the spool cannot be written (disk I/O error)")
+
+    monkeypatch.setattr(spool, "prune", refuse)
+    with caplog.at_level(logging.INFO, "agent"):
+        agent._keep([reading()])
+    assert "readings are lost" not in caplog.text
+    assert "disk I/O error" in caplog.text
+    assert agent._metrics.total_appended == 1
+    assert len(spool.unsettled(None, 10)) == 2
 
 
 # -------------------------------------------------------------------- health and log
