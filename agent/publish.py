@@ -95,6 +95,7 @@ class Publisher:
         self._fork_after_s = 0.0
         self._counted_at_s = 0.0
         self._collector: tuple[str, int] | None = None
+        self._heard: dict[str, tuple[str, int]] = {}
         self._said: dict[str, str] = {}
         self._refused: set[Key] = set()
         self._max_packet_bytes: int | None = None
@@ -286,15 +287,17 @@ class Publisher:
 
     def _settle(self, ack: Ack, verdict: Settle) -> None:
         self._log_refused(ack)
-        settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed)
+        owner = (ack.collector, ack.generation)
+        anew, self._heard[ack.epoch] = self._heard.get(ack.epoch) != owner, owner
+        settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed, anew=anew)
         self._metrics.acked.inc(settled)
         self._delivery.acknowledged(ack.epoch, verdict.ranges, self._now_s())
         if verdict.regressed:
             self._resend_lost(ack, verdict)
-        if self._collector != (ack.collector, ack.generation):
+        if self._collector != owner:
             if self._collector is not None:
                 self._delivery.rewind()
-            self._collector = (ack.collector, ack.generation)
+            self._collector = owner
 
     def _log_refused(self, ack: Ack) -> None:
         """Acks are cumulative: each refusal is said once."""

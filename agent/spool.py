@@ -169,12 +169,19 @@ class Spool:
         sha = found[0] if found else row[4] if upto and upto == row[3] else None
         return EpochFacts(not row[0], row[1], row[2], sha)
 
-    def settle(self, epoch: str, ranges: Sequence[Range], upto: int, *, regressed: bool = False) -> int:
-        """Note what the collector has; returns how many batches that settled for the first time."""
+    def settle(
+        self, epoch: str, ranges: Sequence[Range], upto: int, *, regressed: bool = False, anew: bool = False
+    ) -> int:
+        """Note what the collector has; returns how many batches that settled for the first time.
+
+        A collector heard `anew` may have lost batches beyond a gap, which `upto` cannot tell: what it does not name
+        is sent again.
+        """
         with self._transaction():
             settled = sum(self._settle_range(epoch, low, high) for low, high in ranges)
-            if regressed:
+            if regressed or anew:
                 self._unsettle(epoch, ranges)
+            if regressed:
                 self._db.execute("UPDATE epoch SET acked_upto = ? WHERE epoch = ?", (upto, epoch))
             self._db.execute("UPDATE epoch SET acked_upto = max(acked_upto, ?) WHERE epoch = ?", (upto, epoch))
         return settled

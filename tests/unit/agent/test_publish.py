@@ -203,6 +203,20 @@ def test_a_collector_that_started_anew_gets_everything_unconfirmed_at_once(bench
     play(bench, scene)
 
 
+def test_a_collector_that_started_anew_gets_what_it_lost_beyond_a_gap(bench: Bench) -> None:
+    async def scene() -> None:
+        await bench.connect()
+        bench.append(1, 2, 3)
+        await bench.ack(1, ranges=[(3, 4)])
+        await bench.ack(2, ranges=[(4, 4)], generation=2)
+        assert bench.sent()[4:] == [3]
+        await bench.ack(2, ranges=[(4, 4)], generation=2)
+        await bench.ack(4, generation=2)
+        assert bench.spool.backlog().batches == 0
+
+    play(bench, scene)
+
+
 def test_a_collector_restored_from_a_backup_gets_what_it_lost_and_is_told_what_is_gone(bench: Bench) -> None:
     async def scene() -> None:
         await bench.connect()
