@@ -38,7 +38,9 @@ install: $(VENV)/.dev
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) -V`. Try: make PYTHON=python3.11"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) \
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	    || { rm -rf $(VENV); [ `id -u` = 0 ] && apt-get update -qq && apt-get install -qq -y python3-venv >/dev/null \
+	         && $(PYTHON) -m venv $(VENV); } \
 	    || { rm -rf $(VENV); echo "Python cannot make virtual environments. Try: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
