@@ -161,7 +161,7 @@ def _over_limit(rule_at: Callable[[int], Rule | None]) -> Judge:
         if pue is None or rule is None or rule.limit is None:
             return None, None, None, ""
         is_bad = pue > rule.limit - DEAD_BAND if active else not rule.within(pue)
-        return is_bad, show_pue(pue, 6, (rule.limit,)), show_pue(rule.limit, 2, ()), rule.id
+        return is_bad, show_pue(pue, 6, (rule.limit,)), show_pue(rule.limit, 2, (rule.limit,)), rule.id
 
     return judge
 

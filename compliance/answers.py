@@ -159,7 +159,7 @@ class Answers:
     ) -> tuple[queries.Alert, ...]:
         """Alerts, active first, then newest first."""
         chosen = [self._registered(facility_id)] if facility_id is not None else self._visible(region)
-        found = [alert for one in chosen for alert in self._alerts(one.facts.id)]
+        found = [alert for one in chosen for alert in self._alerts(one.facts.id, self._head)]
         kept = [alert for alert in found if active is None or alert.active is active]
         return tuple(sorted(kept, key=lambda alert: (not alert.active, -alert.raised_ms, alert.id)))
 
@@ -269,7 +269,7 @@ class Answers:
             findings=findings,
             rolling=views.pue_view("30d", rolling) if rolling else None,
             margin=views.margin(first),
-            alerts=tuple(alert for alert in self._alerts(facility.facts.id) if alert.active),
+            alerts=self._active_alerts(facility.facts.id, valid_at, known_at),
         )
 
     def _in_force(self, facility_id: str, valid_at: datetime | None, seq: int) -> tuple[queries.Finding, ...]:
@@ -279,11 +279,19 @@ class Answers:
         chosen = [event for history in histories if (event := _event_in_force(history, at_ms))]
         return views.finding_views(chosen)
 
-    def _alerts(self, facility_id: str) -> list[queries.Alert]:
+    def _active_alerts(
+        self, facility_id: str, valid_at: datetime | None, known_at: datetime | None
+    ) -> tuple[queries.Alert, ...]:
+        """Alerts that stood at one time, as known at another."""
+        at_ms = END_OF_TIME_MS if valid_at is None else ms(valid_at)
+        alerts = self._alerts(facility_id, self._seq(known_at), at_ms)
+        return tuple(alert for alert in alerts if alert.active)
+
+    def _alerts(self, facility_id: str, seq: int, at_ms: int = END_OF_TIME_MS) -> list[queries.Alert]:
         prefix, projection = f"alert:{facility_id}/", self._sources.projection
         found: list[queries.Alert] = []
-        for name in projection.entities(prefix, self._head):
-            history = projection.history(name, self._head)
+        for name in projection.entities(prefix, seq):
+            history = [event for event in projection.history(name, seq) if event.body["at_ms"] <= at_ms]
             found += views.alert_views(facility_id, name.removeprefix(prefix), history)
         return found
 

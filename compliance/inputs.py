@@ -46,23 +46,27 @@ def recomputed_hash(event: Event, rule: Rule, registry: Registry, measure: Measu
     facts = facility_facts(held, as_of_ms, measured.first_ms)
     window = None
     if rule.period is not None:
-        window = measured.window(*window_bounds(rule.period, as_of_ms, ZoneInfo(facility.facts.timezone)))
+        from_ms, to_ms = window_bounds(rule.period, as_of_ms, ZoneInfo(facility.facts.timezone))
+        if not measured.first_ms < to_ms <= measured.watermark_ms:
+            return None
+        window = measured.window(from_ms, to_ms)
     return evidence_hash(Judged(judge(rule, facts, window), as_of_ms, window), facts, measured)
 
 
 def _window_inputs(window: WindowResult, measured: Measured) -> dict[str, Any]:
     curve = measured.curve
     start, end = (int(np.searchsorted(curve.edges_ms, at_ms)) for at_ms in (window.from_ms, window.to_ms))
+    rows = np.flatnonzero(curve.meter_slots[:, end] > curve.meter_slots[:, start])  # terms of other times say nothing
     names = ("key", "a", "b", "required", "from_ms", "to_ms", "parent", "group", "step_j", "max_power_w")
     return {
         "from_ms": window.from_ms,
         "to_ms": window.to_ms,
         "terms": [
             {name: _plain(getattr(term, name)) for name in names} | {"u_rel": str(round_micro(term.u_rel))}
-            for term in curve.terms
+            for term in (curve.terms[row] for row in rows)
         ],
-        "energy_sha256": _columns_hash(np.diff(curve.meter_j[:, start : end + 1])),
-        "gap_sha256": _columns_hash(np.diff(curve.meter_gap_ms[:, start : end + 1])),
+        "energy_sha256": _columns_hash(np.diff(curve.meter_j[rows, start : end + 1])),
+        "gap_sha256": _columns_hash(np.diff(curve.meter_gap_ms[rows, start : end + 1])),
         "total_j": [window.total_j, window.total_lower_j, window.total_upper_j],
         "it_j": [window.it_j, window.it_lower_j, window.it_upper_j],
     }

@@ -98,7 +98,7 @@ def rule_view(rule: Rule) -> queries.Rule:
         strength=rule.strength,
         status=rule.status,
         comparator=rule.comparator,
-        limit=None if rule.limit is None else show_pue(rule.limit, 2, ()),
+        limit=None if rule.limit is None else show_pue(rule.limit, 2, (rule.limit,)),
         period=rule.period,
         binding=rule.status is Status.IN_FORCE and rule.strength != "voluntary",
         consequence=rule.consequence,

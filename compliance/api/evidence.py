@@ -63,6 +63,8 @@ def _meters(answers: Answers, finding: Finding, registry_seq: int) -> Iterator[M
     measured = answers.sources.measure.afresh(facility) if facility else None
     if facility is None or reader is None or measured is None or finding.from_ms is None or finding.to_ms is None:
         return
+    if finding.to_ms > measured.watermark_ms:
+        return
     shards = {agent.shard for agent in facility.agents}
     for term in measured.curve.terms:
         if term.from_ms < finding.to_ms and (term.to_ms is None or term.to_ms > finding.from_ms):

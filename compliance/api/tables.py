@@ -12,7 +12,8 @@ from compliance.queries import Facility, RegionCompliance
 
 BYTE_ORDER_MARK = "\ufeff"
 """Without it spreadsheets show Chinese as noise."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Also full width, which spreadsheets for Chinese take for the same."""
 
 FACILITY_COLUMNS = (
     "id", "name", "name_en", "enterprise", "enterprise_name", "region", "stage", "build", "scale", "standard_racks",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ from compliance.log import Event
 from compliance.queries import LOOPBACK, NOBODY, Scope
 from compliance.registry import import_registry
 from compliance.registry_file import read_registry
+from compliance.views import rule_view
+from pue.policy import load_profile
 from pue.signing import Verifier
 from tests.unit.compliance.made import (
     DAY_MS,
     DAY_SLOTS,
     IT_J,
+    METER,
     START_MS,
     at,
     facility_toml,
@@ -240,6 +245,10 @@ def test_a_regions_table_counts_headlines(client: TestClient) -> None:
 def test_the_table_of_a_past_day_is_the_one_of_that_day(client: TestClient) -> None:
     table = get(client, "/v1/regions/53/compliance?valid_at=2026-10-31T23:00:00%2B08:00")
     assert table["counts"] == {"insufficient_data": 2, "none": 1}
+    alerts = {row["facility"]["id"]: row["alerts"] for row in table["rows"]}
+    assert [one["kind"] for one in alerts["km01"]] == ["pue_over_limit"]
+    before = get(client, "/v1/regions/53/compliance?valid_at=2025-10-20T00:00:00%2B08:00")
+    assert [row["alerts"] for row in before["rows"]] == [[], [], []], "no alert stood yet"
     nothing_known = get(client, "/v1/regions/53/compliance?known_at=2020-01-01T00:00:00Z")
     assert (nothing_known["rows"], nothing_known["seq"]) == ([], 0)
 
@@ -308,6 +317,25 @@ def test_a_finding_is_recomputed_on_request_and_told_apart_from_one_that_no_long
     assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True, "the registry is replayed to its pin"
     reader.put("km01", "main", np.full(400 * DAY_SLOTS, IT_J * 5 // 4 + 1, np.int64))
     assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is False, "the data have changed since"
+    reader.advance(START_MS + 300 * DAY_MS)
+    shorter = get(client, "/v1/facilities/km01/evidence")
+    assert (shorter["reproduced"], shorter["meters"]) == (None, []), "a store that is being rebuilt ends earlier"
+    service.close()
+
+
+def test_a_meter_version_that_begins_later_does_not_change_what_a_finding_rested_on(tmp_path: Path) -> None:
+    reader = made_reader(lambda _day: 1.25, 420)
+    reader.advance(START_MS + 400 * DAY_MS)
+    service = made_service(tmp_path, reader)
+    begin, end = METER.index("[[facility.meter.version]]"), len(METER)
+    coming = METER[begin:end].format(id="main-2").replace("2025-01-01", "2026-11-20")
+    text = registry_toml().replace("\n[[facility.agent]]", f"{coming}\n[[facility.agent]]", 1)
+    import_registry(service.log, service.projection, read_registry(text, "registry.toml"), "test")
+    service.evaluate()
+    client = TestClient(application(service.sources), client=HERE)
+    assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True
+    reader.advance(START_MS + 415 * DAY_MS)
+    assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True
     service.close()
 
 
@@ -352,12 +380,13 @@ def test_a_region_over_several_time_zones_has_one_window(tmp_path: Path, window:
     service.close()
 
 
-def test_a_name_that_looks_like_a_formula_is_not_run_by_a_spreadsheet(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "＝", "＋", "－", "＠"])
+def test_a_name_that_looks_like_a_formula_is_not_run_by_a_spreadsheet(tmp_path: Path, sign: str) -> None:
     service = made_service(tmp_path, made_reader(lambda _day: 1.3, 2))
-    text = registry_toml().replace('name = "数据中心 km01"', 'name = "=HYPERLINK(1)"')
+    text = registry_toml().replace('name = "数据中心 km01"', f'name = "{sign}HYPERLINK(1)"')
     import_registry(service.log, service.projection, read_registry(text, "registry.toml"), "test")
     response = TestClient(application(service.sources), client=HERE).get("/v1/facilities.csv")
-    assert "km01,'=HYPERLINK(1)," in response.text
+    assert f"km01,'{sign}HYPERLINK(1)," in response.text
     service.close()
 
 
@@ -431,6 +460,11 @@ def test_rules_and_regions_are_listed(client: TestClient) -> None:
     assert len(get(client, "/v1/regions")) == 47
 
 
+def test_a_limit_is_shown_with_all_its_decimals() -> None:
+    rule = load_profile("yunnan-2022-draft").rule("new_build_pue_max")
+    assert rule_view(dataclasses.replace(rule, limit=Fraction("1.255"))).limit == "1.255"
+
+
 def test_the_committed_description_of_the_api_is_current(client: TestClient) -> None:
     described = get(client, "/openapi.json")
     assert described["openapi"].startswith("3.1")
@@ -450,4 +484,9 @@ def test_times_a_day_apart_know_different_registries(tmp_path: Path) -> None:
     known = (now + timedelta(hours=1)).isoformat().replace("+", "%2B")
     assert get(client, f"/v1/facilities/km01?known_at={known}")["standard_racks"] == 4000
     assert get(client, "/v1/facilities/km01")["standard_racks"] == 2000
+    facility = service.sources.registry.facility("km01", service.log.head()[0])
+    assert facility is not None
+    current = service.measure.of(facility)
+    get(client, f"/v1/regions/53/compliance?known_at={known}")
+    assert service.measure.of(facility) is current, "the past leaves today's curve alone"
     service.close()
