@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from compliance import charts, queries, views
-from compliance.evaluate import FINDING
+from compliance.evaluate import FINDING, written_row
 from compliance.identifiers import region_prefix, regions
+from compliance.judging import since_ms
 from compliance.log import Event
 from compliance.measure import Measure, Measured
 from compliance.projection import Projection
@@ -18,6 +19,7 @@ from compliance.queries import BadQuery, NotFound, Scope
 from compliance.readers import reading_before
 from compliance.registry import Registered, Registry
 from compliance.registry_file import ms
+from compliance.terms import local_day
 from compliance.topology import TopologyOffice
 from pue.policy import Profile
 from pue.rolling import WindowResult, group_result
@@ -142,8 +144,7 @@ class Answers:
         self, facility_id: str, valid_at: datetime | None = None, known_at: datetime | None = None
     ) -> tuple[queries.Finding, ...]:
         """The finding in force per rule, headline first."""
-        facility = self._registered(facility_id, None, known_at)
-        return self._in_force(facility.facts.id, valid_at, self._seq(known_at))
+        return self._in_force(self._registered(facility_id, None, known_at), valid_at, self._seq(known_at))
 
     def finding_history(self, facility_id: str) -> tuple[queries.Finding, ...]:
         """Every finding ever written for a facility, newest event first."""
@@ -258,7 +259,7 @@ class Answers:
         return views.facility_view(facility, views.scale_of(self._sources.profiles))
 
     def _row(self, facility: Registered, valid_at: datetime | None, known_at: datetime | None) -> queries.ComplianceRow:
-        findings = self._in_force(facility.facts.id, valid_at, self._seq(known_at))
+        findings = self._in_force(facility, valid_at, self._seq(known_at))
         first = findings[0] if findings and findings[0].headline else None
         is_now = valid_at is None and known_at is None
         measured = self._sources.measure.of(facility) if is_now else None
@@ -272,12 +273,15 @@ class Answers:
             alerts=self._active_alerts(facility.facts.id, valid_at, known_at),
         )
 
-    def _in_force(self, facility_id: str, valid_at: datetime | None, seq: int) -> tuple[queries.Finding, ...]:
+    def _in_force(self, facility: Registered, valid_at: datetime | None, seq: int) -> tuple[queries.Finding, ...]:
+        """Findings in force, each since the day that its rule's findings give as they are known at `seq`."""
         at_ms = END_OF_TIME_MS if valid_at is None else ms(valid_at)
-        projection, prefix = self._sources.projection, f"finding:{facility_id}/"
+        projection, prefix = self._sources.projection, f"finding:{facility.facts.id}/"
         histories = [projection.history(name, seq) for name in projection.entities(prefix, seq)]
-        chosen = [event for history in histories if (event := _event_in_force(history, at_ms))]
-        return views.finding_views(chosen)
+        chosen = [(event, history) for history in histories if (event := _event_in_force(history, at_ms))]
+        since = {event.seq: _since(event, history, facility.facts.timezone) for event, history in chosen}
+        found = views.finding_views([event for event, _ in chosen])
+        return tuple(replace(finding, since=since[finding.seq]) for finding in found)
 
     def _active_alerts(
         self, facility_id: str, valid_at: datetime | None, known_at: datetime | None
@@ -322,6 +326,12 @@ class Answers:
 def _event_in_force(history: Sequence[Event], at_ms: int) -> Event | None:
     begun = [event for event in history if event.body["as_of_ms"] <= at_ms]
     return max(begun, key=lambda event: (event.body["as_of_ms"], event.seq), default=None)
+
+
+def _since(event: Event, history: Sequence[Event], zone: str) -> date:
+    """The day from which an outcome has held; a later finding about an earlier period may have moved it."""
+    rows = [written_row(one) for one in history]
+    return local_day(since_ms(rows, event.body["as_of_ms"], event.body["outcome"]), zone)
 
 
 def _check_window(window: str) -> None:

@@ -101,7 +101,7 @@ class Evaluator:
         for one in unwritten(judge_history(self._rules, facts_at, measured, zone), written):
             rule = f"{one.finding.profile}/{one.finding.rule}"
             rows = growing.setdefault(rule, [])
-            since = local_day(since_ms(rows, one), zone).isoformat()
+            since = local_day(since_ms(rows, one.as_of_ms, one.finding.outcome), zone).isoformat()
             rows.append(Written(one.as_of_ms, len(rows) + pins.registry_seq, one.finding.outcome, one.finding.reasons))
             evidence = evidence_hash(one, facts_at(one.as_of_ms), measured)
             body = finding_body(one, since, pins, evidence)
@@ -124,7 +124,7 @@ def written_findings(projection: Projection, facility_id: str, seq: int) -> dict
     """What the log says of each rule (`profile/rule`) about a facility."""
     prefix = f"finding:{facility_id}/"
     return {
-        entity.removeprefix(prefix): [_written(event) for event in projection.history(entity, seq)]
+        entity.removeprefix(prefix): [written_row(event) for event in projection.history(entity, seq)]
         for entity in projection.entities(prefix, seq)
     }
 
@@ -171,6 +171,7 @@ def package_version() -> str:
     return metadata.version("pue-compliance")
 
 
-def _written(event: Event) -> Written:
+def written_row(event: Event) -> Written:
+    """A finding's event as what it says from when on."""
     body = event.body
     return Written(body["as_of_ms"], event.seq, body["outcome"], tuple(body["reasons"]))

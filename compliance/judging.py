@@ -69,11 +69,14 @@ def in_force(rows: Sequence[Written], at_ms: int) -> Written | None:
     return max(begun, key=lambda row: (row.as_of_ms, row.seq), default=None)
 
 
-def since_ms(rows: Sequence[Written], new: Judged) -> int:
-    """From when the outcome of a new finding has held without a break. [ms UTC]"""
-    since, at_ms = new.as_of_ms, new.as_of_ms - 1
-    while (before := in_force(rows, at_ms)) is not None and before.outcome == new.finding.outcome:
-        since, at_ms = before.as_of_ms, before.as_of_ms - 1
+def since_ms(rows: Sequence[Written], as_of_ms: int, outcome: str) -> int:
+    """From when an outcome that holds at a moment has held without a break. [ms UTC]"""
+    said = {row.as_of_ms: row.outcome for row in sorted(rows, key=lambda row: row.seq)}
+    since = as_of_ms
+    for before_ms in sorted((at_ms for at_ms in said if at_ms < as_of_ms), reverse=True):
+        if said[before_ms] != outcome:
+            break
+        since = before_ms
     return since
 
 

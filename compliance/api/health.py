@@ -9,7 +9,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from compliance.answers import Answers
 from compliance.api.models import Health
-from compliance.queries import LOOPBACK
 
 router = APIRouter()
 
@@ -30,8 +29,8 @@ def readyz(request: Request, response: Response) -> Health:
 
 @router.get("/metrics", include_in_schema=False)
 def metrics(request: Request) -> Response:
-    """State as Prometheus text."""
-    answers = Answers(request.app.state.sources, LOOPBACK)
+    """State as Prometheus text, of the facilities that whoever asks may see."""
+    answers = request.app.state.answers_of(request)
     return Response(generate_latest(_registry(answers)), media_type=CONTENT_TYPE_LATEST)
 
 

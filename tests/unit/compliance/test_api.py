@@ -422,6 +422,10 @@ def test_nobody_sees_nothing(service: Service) -> None:
     assert get(nobody, "/v1/facilities")["items"] == []
     assert {one["kind"] for one in get(nobody, "/v1/events?limit=1000")["items"]} == {"withheld"}
     assert nobody.get("/v1/topology").status_code == 404
+    metrics = nobody.get("/metrics").text
+    assert "pue_compliance_log_seq" in metrics
+    assert "km01" not in metrics
+    assert "non_compliant" not in metrics
     assert get(nobody, "/v1/status")["watermarks_ms"] == {}
 
 

@@ -11,7 +11,7 @@ import pytest
 from compliance.answers import Answers
 from compliance.app import Service
 from compliance.evaluate import CLEARED, FINDING, RAISED
-from compliance.log import Conflict, Event
+from compliance.log import Conflict, Draft, Event
 from compliance.measure import Measured
 from compliance.queries import LOOPBACK, Finding
 from compliance.registry import Registered, import_registry
@@ -184,6 +184,23 @@ def test_late_data_that_change_an_outcome_give_a_second_finding_for_the_same_per
     old = next(one for one in before.findings("km01") if one.rule == "new_build_pue_max")
     assert (old.outcome, old.as_of_ms) == ("compliant", FIRST_WHOLE_YEAR_MS)
     assert old.evidence_hash != finding.evidence_hash
+
+
+def test_a_correction_in_between_moves_the_day_since_which_the_outcome_holds(
+    services: list[Service], tmp_path: Path
+) -> None:
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.36, 520))
+    assert in_force(service).since == date(2026, 11, 1)
+    known = Answers(service.sources, LOOPBACK)
+    written = {event.body["as_of_ms"]: event for event in of(service, FINDING, entity="new_build_pue_max")}
+    corrected = written[at("2027-02-01T00:00")]
+    body = {**corrected.body, "outcome": "insufficient_data", "reasons": ["coverage_below_gate"]}
+    service.log.append([Draft(FINDING, corrected.entity, body)])
+    finding = in_force(service)
+    assert (finding.outcome, finding.as_of_ms) == ("non_compliant", at("2027-03-01T00:00"))
+    assert finding.since == date(2027, 3, 1)
+    before = next(one for one in known.findings("km01") if one.rule == "new_build_pue_max")
+    assert before.since == date(2026, 11, 1), "as it was known then"
 
 
 def test_an_outcome_that_changes_there_and_back_is_in_force_as_it_was_last_written(
