@@ -84,15 +84,15 @@ class Loop:
         data = [message for message in messages if not message.topic.endswith("/state")]
         try:
             taken = self._parts.intake.take([_arrival(message) for message in data], self._parts.enrolled())
-        except Retry as error:
-            log.error("%s; nothing of this group is acknowledged, trying again", error)  # noqa: TRY400 - no traceback
+            self._answer(taken)
+            for message in messages:
+                if message.topic.endswith("/state"):
+                    self._greet(message)
+        except (Retry, sqlite3.OperationalError) as error:
+            log.error("%s; this group is not confirmed to the broker, trying again", error)  # noqa: TRY400 - no traceback
             self._subscriber.drop("disk refuses")
             time.sleep(DISK_PAUSE_SECONDS)
             return
-        self._answer(taken)
-        for message in messages:
-            if message.topic.endswith("/state"):
-                self._greet(message)
         self._subscriber.confirm(messages)
 
     def _answer(self, taken: Taken) -> None:

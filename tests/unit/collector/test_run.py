@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +72,14 @@ def test_a_disk_that_refuses_while_the_topology_changes_is_tried_again(
         loop._follow_topology()
     assert answers == []
     assert parts.enrolled().version == 2
+
+
+def test_an_index_that_cannot_be_read_for_a_greeting_stops_nothing(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> list[Ack]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(parts.intake, "greet", refuse)
+    monkeypatch.setattr(run, "DISK_PAUSE_SECONDS", 0.0)
+    Loop(parts)._work([Message("pue/v1/s0/offline-1/state", b'{"state":"online"}', 1, 1, 1)])
