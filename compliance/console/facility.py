@@ -20,7 +20,7 @@ from compliance.console.tables import (
     window_rows,
 )
 from compliance.console.trend import TrendView, trend_view
-from compliance.queries import Facility, Queries, Region, Status
+from compliance.queries import Facility, Finding, Queries, Region, Status
 
 HISTORY_ROWS = 12
 """Findings listed; the API has them all."""
@@ -62,7 +62,8 @@ def facility_page(queries: Queries, facility_id: str, reader: Reader) -> Facilit
     rules = {(rule.profile, rule.id): rule for rule in queries.rules()}
     view, watermark_ms = View(reader, ZoneInfo(facility.timezone), rules), status.watermarks_ms.get(facility_id)
     first = next((finding for finding in findings if finding.headline), None)
-    history = [one for one in queries.finding_history(facility_id) if first and one.rule == first.rule][:HISTORY_ROWS]
+    known = [one for one in queries.finding_history(facility_id) if _was_known(one, reader)]
+    history = [one for one in known if first and one.rule == first.rule][:HISTORY_ROWS]
     return FacilityPage(
         frame=_frame(status, facility, watermark_ms, view),
         name=texts.pick(facility.name, facility.name_en),
@@ -81,6 +82,11 @@ def facility_page(queries: Queries, facility_id: str, reader: Reader) -> Facilit
         evidence=evidence(first, view) if first else (),
         evidence_href=f"/v1/facilities/{facility_id}/evidence",
     )
+
+
+def _was_known(finding: Finding, reader: Reader) -> bool:
+    """Whether a finding was recorded by the time the page is as of."""
+    return reader.known_at is None or finding.recorded_at <= reader.known_at
 
 
 def _frame(status: Status, facility: Facility, watermark_ms: int | None, view: View) -> Frame:

@@ -224,6 +224,12 @@ def test_any_time_can_be_shown(query: str) -> None:
     assert 'id="trend-wide"' in answer.text
 
 
+def test_the_past_lists_no_finding_that_was_recorded_later() -> None:
+    now = client().get("/console/facilities/km01").text
+    past = client().get("/console/facilities/km01?known_at=2020-01-01").text
+    assert now.count("198") > past.count("198")
+
+
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
