@@ -133,12 +133,19 @@ class Evaluation:
 
 
 def scope_of(request: Request) -> Scope:
-    """Whom a request may see: this machine everything, all others nothing until there is a sign-in."""
+    """Whom a request may see: this machine everything, all others nothing until there is a sign-in.
+
+    It has to call us by a name of this machine, too: a foreign page whose name was made to lead here must see nothing.
+    """
+    client = request.client.host if request.client else ""
+    return LOOPBACK if _is_loopback(client) and _is_loopback(request.url.hostname or "") else NOBODY
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        is_here = request.client is not None and ip_address(request.client.host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
-        is_here = False
-    return LOOPBACK if is_here else NOBODY
+        return False
 
 
 def application(sources: Sources, scope: Callable[[Request], Scope] = scope_of) -> FastAPI:

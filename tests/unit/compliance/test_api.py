@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from compliance.api.headers import SECURITY, matches
@@ -37,6 +38,7 @@ from tests.unit.compliance.made import (
 
 OPENAPI = Path(__file__).parents[3] / "compliance" / "openapi.json"
 HERE = ("127.0.0.1", 50_000)
+US = "http://127.0.0.1:8080"
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +60,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def client(service: Service) -> TestClient:
-    return TestClient(application(service.sources), client=HERE, raise_server_exceptions=False)
+    return TestClient(application(service.sources), client=HERE, base_url=US, raise_server_exceptions=False)
 
 
 def scoped(service: Service, scope: Scope) -> TestClient:
-    return TestClient(application(service.sources, lambda _request: scope), client=HERE)
+    return TestClient(application(service.sources, lambda _request: scope), client=HERE, base_url=US)
 
 
 def get(client: TestClient, path: str) -> Any:
@@ -135,7 +137,7 @@ def test_an_unexpected_failure_is_500_without_its_inside(service: Service) -> No
         raise RuntimeError("secret inside")
 
     app = application(service.sources, broken)
-    response = TestClient(app, client=HERE, raise_server_exceptions=False).get("/v1/facilities")
+    response = TestClient(app, client=HERE, base_url=US, raise_server_exceptions=False).get("/v1/facilities")
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert "secret" not in response.text
     assert {name: response.headers[name] for name in SECURITY} == SECURITY, "also outside of all middleware"
@@ -310,7 +312,7 @@ def test_a_finding_is_recomputed_on_request_and_told_apart_from_one_that_no_long
     service = made_service(tmp_path, reader)
     import_registry(service.log, service.projection, read_registry(registry_toml(), "registry.toml"), "test")
     service.evaluate()
-    client = TestClient(application(service.sources), client=HERE)
+    client = TestClient(application(service.sources), client=HERE, base_url=US)
     assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True
     changed = registry_toml().replace("standard_racks = 4000", "standard_racks = 4100").replace('"0.2S"', '"0.5S"')
     import_registry(service.log, service.projection, read_registry(changed, "registry.toml"), "test")
@@ -332,7 +334,7 @@ def test_a_meter_version_that_begins_later_does_not_change_what_a_finding_rested
     text = registry_toml().replace("\n[[facility.agent]]", f"{coming}\n[[facility.agent]]", 1)
     import_registry(service.log, service.projection, read_registry(text, "registry.toml"), "test")
     service.evaluate()
-    client = TestClient(application(service.sources), client=HERE)
+    client = TestClient(application(service.sources), client=HERE, base_url=US)
     assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True
     reader.advance(START_MS + 415 * DAY_MS)
     assert get(client, "/v1/facilities/km01/evidence")["reproduced"] is True
@@ -370,7 +372,7 @@ def test_a_region_over_several_time_zones_has_one_window(tmp_path: Path, window:
     west = facility_toml("qj01").replace('stage = "existing"', 'stage = "existing"\ntimezone = "Asia/Urumqi"')
     file = read_registry(registry_toml(facility_toml("km01"), west), "registry.toml")
     import_registry(service.log, service.projection, file, "test")
-    client = TestClient(application(service.sources), client=HERE)
+    client = TestClient(application(service.sources), client=HERE, base_url=US)
     answer = get(client, f"/v1/regions/53/pue?window={window}")
     assert answer["pue"]["pue"] == "1.390000"
     assert {(one["from_ms"], one["to_ms"]) for one in answer["facilities"].values()} == {
@@ -385,7 +387,7 @@ def test_a_name_that_looks_like_a_formula_is_not_run_by_a_spreadsheet(tmp_path: 
     service = made_service(tmp_path, made_reader(lambda _day: 1.3, 2))
     text = registry_toml().replace('name = "数据中心 km01"', f'name = "{sign}HYPERLINK(1)"')
     import_registry(service.log, service.projection, read_registry(text, "registry.toml"), "test")
-    response = TestClient(application(service.sources), client=HERE).get("/v1/facilities.csv")
+    response = TestClient(application(service.sources), client=HERE, base_url=US).get("/v1/facilities.csv")
     assert f"km01,'{sign}HYPERLINK(1)," in response.text
     service.close()
 
@@ -437,13 +439,22 @@ def test_an_enterprise_sees_its_own(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "scope"), [("127.0.0.1", LOOPBACK), ("::1", LOOPBACK), ("10.0.0.7", NOBODY), ("x", NOBODY)]
+    ("client", "name", "scope"),
+    [
+        ("127.0.0.1", "127.0.0.1:8080", LOOPBACK),
+        ("127.0.0.1", "localhost:8080", LOOPBACK),
+        ("::1", "[::1]:8080", LOOPBACK),
+        ("10.0.0.7", "127.0.0.1", NOBODY),
+        ("x", "127.0.0.1", NOBODY),
+        ("127.0.0.1", "pages.example:8080", NOBODY),
+        ("127.0.0.1", "", NOBODY),
+    ],
 )
-def test_only_this_machine_sees_everything(host: str, scope: Scope) -> None:
-    class Request:
-        client = type("Address", (), {"host": host})
-
-    assert scope_of(Request()) is scope  # type: ignore[arg-type]  # the one attribute it reads
+def test_only_this_machine_under_its_own_name_sees_everything(client: str, name: str, scope: Scope) -> None:
+    """A foreign page can make its own name lead here, but cannot make the browser call us by ours."""
+    headers = [(b"host", name.encode())] if name else []
+    request = Request({"type": "http", "client": (client, 1), "headers": headers, "path": "/", "scheme": "http"})
+    assert scope_of(request) is scope
 
 
 def test_liveness_readiness_and_metrics(client: TestClient, service: Service) -> None:
@@ -484,7 +495,7 @@ def test_times_a_day_apart_know_different_registries(tmp_path: Path) -> None:
     for text in (registry_toml(), registry_toml().replace("standard_racks = 4000", "standard_racks = 2000")):
         import_registry(service.log, service.projection, read_registry(text, "registry.toml"), "test")
         clock[0] += DAY_MS
-    client = TestClient(application(service.sources), client=HERE)
+    client = TestClient(application(service.sources), client=HERE, base_url=US)
     known = (now + timedelta(hours=1)).isoformat().replace("+", "%2B")
     assert get(client, f"/v1/facilities/km01?known_at={known}")["standard_racks"] == 4000
     assert get(client, "/v1/facilities/km01")["standard_racks"] == 2000
