@@ -180,7 +180,7 @@ def _finish(chain: Chain, panel: Panel, options: Options) -> int:
     sent, stored = counts.history + counts.appended, counts.imported + counts.stored
     panel.say(f"readings sent {sent:,} {'=' if sent == stored else '≠'} readings stored {stored:,}")
     if options.json_file:
-        memory = {name: round(size / (1 << 20)) for name, size in chain.crew.peak_rss.items()}
+        memory = {name: round(size / (1 << 20)) for name, size in chain.crew.peak_resident.items()}
         content = comparable(findings, alerts) | {"figures": _figures(chain), "resident_mib": memory}
         options.json_file.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     return 0 if all(row.ok for row in rows) else 1
@@ -193,7 +193,7 @@ def _figures(chain: Chain) -> dict[str, float]:
         "seconds to all findings": round(figures.all_findings_s, 1),
         "import seconds": round(figures.import_s, 1),
         "history seconds": round(figures.history_s, 1),
-        "peak resident memory of all processes, MiB": round(chain.crew.peak_rss_bytes / (1 << 20), 0),
+        "peak resident memory of all processes, MiB": round(chain.crew.peak_resident_bytes / (1 << 20), 0),
     }
 
 

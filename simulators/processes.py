@@ -15,7 +15,6 @@ from simulators.interrupts import Interrupts
 
 TAIL_LINES = 12
 STOP_SECONDS = 8.0
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def command(name: str) -> str:
@@ -98,8 +97,8 @@ class Crew:
         self._folder = folder
         self._interrupts = interrupts or Interrupts()
         self.children: list[Child] = []
-        self.peak_rss_bytes = 0
-        self.peak_rss: dict[str, int] = {}
+        self.peak_resident_bytes = 0
+        self.peak_resident: dict[str, int] = {}
         """Resident memory of each process at the peak of all together. [B]"""
 
     def start(self, name: str, *arguments: str) -> Child:
@@ -136,12 +135,12 @@ class Crew:
                 raise Fatal(f"{child.name} ended with exit code {code}; its last lines:\n{child.tail()}")
 
     def measure(self) -> int:
-        """Resident memory of the demo and all it started, now; the highest is kept. [B]"""
+        """Resident memory of the demo and all it started, now, shared pages counted once; the highest is kept. [B]"""
         pids = {child.name: child.process.pid for child in list(self.children) if child.is_running}
-        sizes = {name: _rss_bytes(pid) for name, pid in ({"demo": os.getpid()} | pids).items()}
+        sizes = {name: _resident_bytes(pid) for name, pid in ({"demo": os.getpid()} | pids).items()}
         total = sum(sizes.values())
-        if total > self.peak_rss_bytes:
-            self.peak_rss_bytes, self.peak_rss = total, sizes
+        if total > self.peak_resident_bytes:
+            self.peak_resident_bytes, self.peak_resident = total, sizes
         return total
 
     def stop_all(self) -> None:
@@ -151,9 +150,11 @@ class Crew:
             child.stop()
 
 
-def _rss_bytes(pid: int) -> int:
+def _resident_bytes(pid: int) -> int:
+    """A process's part of the memory in use: pages several processes share are divided among them. [B]"""
     try:
-        fields = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:
         return 0  # it has just ended
-    return int(fields[1]) * PAGE_BYTES
+    fields = text.partition("\nPss:")[2].split(maxsplit=1)
+    return int(fields[0]) * 1024 if fields else 0  # a process that has ended and was not waited for has none

@@ -61,7 +61,7 @@ def test_memory_counts_the_children(crew: Crew) -> None:
     crew.start("child", sys.executable, "-c", "import time; time.sleep(60)")
     try:
         assert crew.measure() > alone
-        assert crew.peak_rss_bytes >= alone
+        assert crew.peak_resident_bytes >= alone
     finally:
         crew.stop_all()
 
