@@ -94,7 +94,7 @@ class InfluxStore:
 
     def close(self) -> None:
         """Close connections."""
-        self._client.close()  # type: ignore[no-untyped-call]
+        self._client.close()  # type: ignore[no-untyped-call]  # the client has no types
         self._http.clear()
 
     def _send(self, batch: list[bytes]) -> list[tuple[bytes, str]]:

@@ -77,11 +77,13 @@ class Connection:
         self._client = self._make_client(client_id)
         if tls:
             self._client.tls_set_context(tls)
-        session, limits = Properties(PacketTypes.CONNECT), settings  # type: ignore[no-untyped-call]
+        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho states no types here
         session.SessionExpiryInterval = SESSION_SECONDS
         session.MaximumPacketSize = MAX_PACKET_BYTES
         session.ReceiveMaximum = 2 * GROUP_MESSAGES
-        self._client.connect(limits.host, limits.port, limits.keepalive_seconds, clean_start=False, properties=session)
+        self._client.connect(
+            settings.host, settings.port, settings.keepalive_seconds, clean_start=False, properties=session
+        )
 
     @property
     def is_over(self) -> bool:
