@@ -16,6 +16,8 @@ from pue.slots import Int64, Slots
 OVERLAP = 3
 """Points after an edge among which is one that was asked for after it: of one meter at most two requests overlap."""
 
+_FEW = 1000
+_HALVINGS = 5
 _SMALL_MS = 1 << 30
 _SAFE_FLOAT_J = float(1 << 61)
 _WHOLE_FLOAT = float(1 << 52)
@@ -67,7 +69,7 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
     if len(curve.t1_ms) == 0:
         return Slots.empty()
     edges = _edges(int(curve.t1_ms[0]), int(curve.t1_ms[-1]))
-    left = np.searchsorted(curve.t1_ms, edges, side="right") - 1
+    left = last_before(curve.t1_ms, edges)
     inner = slice(int(left[0] < 0), int(np.searchsorted(left, len(curve.t1_ms) - 1)))
     left = left[inner]
     start_ms = curve.t1_ms[left]
@@ -92,6 +94,22 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
 
 def _edges(first_ms: int, last_ms: int) -> Int64:
     return np.arange(first_ms // SLOT_MS * SLOT_MS, (last_ms // SLOT_MS + 2) * SLOT_MS, SLOT_MS, dtype=np.int64)
+
+
+def last_before(time_ms: Int64, edges: Int64) -> Int64:
+    """Index of the last of ascending times at or before each edge of successive slots, -1 before all of them.
+
+    As `np.searchsorted(time_ms, edges, side="right") - 1`. Long columns are not searched for every edge: every 32nd
+    time is counted into its slot, which leaves five halvings for all edges at once.
+    """
+    if len(edges) < _FEW:
+        return np.searchsorted(time_ms, edges, side="right") - 1
+    stride = 1 << _HALVINGS
+    slot = -((edges[0] - time_ms[stride - 1 :: stride]) // SLOT_MS)
+    place = np.cumsum(np.bincount(slot, minlength=len(edges))[: len(edges)]) * stride - 1
+    for halving in reversed(range(_HALVINGS)):
+        place += (np.take(time_ms, place + (1 << halving), mode="clip") <= edges) << halving
+    return np.minimum(place, len(time_ms) - 1)
 
 
 def _long(curve: Curve, left: Int64, span_ms: Int64, max_gap_ms: int) -> Int64:
@@ -183,7 +201,8 @@ def _gap_ms(curve: Curve, uncovered: Int64, edges: Int64) -> Int64:
     t1 = curve.t1_ms
     starts = np.concatenate((edges[:1], t1[uncovered], t1[-1:]))
     ends = np.concatenate((t1[:1], t1[uncovered + 1], edges[-1:]))
-    return _overlap_ms(starts, ends, edges)
+    _, slot, time_ms = _overlaps(starts, ends, edges)
+    return _summed(slot, time_ms, edges)
 
 
 def _unknown(curve: Curve, edges: Int64) -> tuple[Int64, Int64]:
@@ -195,26 +214,31 @@ def _unknown(curve: Curve, edges: Int64) -> tuple[Int64, Int64]:
     ends = np.concatenate((curve.t1_ms[:1], curve.t1_ms[curve.unknown + 1], edges[-1:]))
     limits = np.concatenate((outer[:1], np.maximum(left, right), outer[1:]))
     starts[1:] = np.maximum(starts[1:], ends[:-1])
-    energy, time = np.zeros(len(edges) - 1, np.int64), np.zeros(len(edges) - 1, np.int64)
+    interval, slot, time_ms = _overlaps(starts, ends, edges)
+    energy = np.zeros(len(edges) - 1, np.int64)
     for power in sorted(set(limits.tolist())):
-        chosen = limits == power
-        overlap = _overlap_ms(starts[chosen], ends[chosen], edges)
-        touched = np.flatnonzero(overlap)
-        bound = energy_bound_j(power, overlap[touched])
+        chosen = limits[interval] == power
+        touched = ascending(slot[chosen])
+        bound = energy_bound_j(power, _summed(slot[chosen], time_ms[chosen], edges)[touched])
         energy[touched] = np.minimum(energy[touched], MAX_ENERGY_J - bound) + bound
-        time[touched] += overlap[touched]
-    return energy, np.flatnonzero(time >= SLOT_MS)
+    touched = ascending(slot)
+    return energy, touched[_summed(slot, time_ms, edges)[touched] >= SLOT_MS]
 
 
-def _overlap_ms(starts: Int64, ends: Int64, edges: Int64) -> Int64:
-    """Time per slot covered by disjoint intervals, each cut into its first and last slot and the whole ones between."""
-    first, last = (starts - edges[0]) // SLOT_MS, (ends - edges[0]) // SLOT_MS
-    steps = np.zeros(len(edges) + 1, np.int64)
-    np.add.at(steps, first, edges[0] + (first + 1) * SLOT_MS - starts)
-    np.add.at(steps, first + 1, starts - edges[0] - first * SLOT_MS)
-    np.add.at(steps, last, ends - edges[0] - (last + 1) * SLOT_MS)
-    np.add.at(steps, last + 1, edges[0] + last * SLOT_MS - ends)
-    return np.cumsum(steps[: len(edges) - 1])
+def _overlaps(starts: Int64, ends: Int64, edges: Int64) -> tuple[Int64, Int64, Int64]:
+    """Intervals cut at edges: of every piece its interval, its slot and its length. [ms]"""
+    first, last = (starts - edges[0]) // SLOT_MS, (ends - 1 - edges[0]) // SLOT_MS
+    pieces = np.where(starts < ends, last - first + 1, 0)
+    interval = np.repeat(np.arange(len(starts)), pieces)
+    slot = np.arange(len(interval)) + (first - np.cumsum(pieces) + pieces)[interval]
+    return interval, slot, np.minimum(ends[interval], edges[slot + 1]) - np.maximum(starts[interval], edges[slot])
+
+
+def _summed(slot: Int64, time_ms: Int64, edges: Int64) -> Int64:
+    """Time per slot. [ms]"""
+    result = np.zeros(len(edges) - 1, np.int64)
+    np.add.at(result, slot, time_ms)
+    return result
 
 
 def _slot_flags(curve: Curve, long: Int64, edges: Int64) -> Int64:
@@ -237,7 +261,7 @@ def _spread(starts: Int64, ends: Int64, flags: Int64, edges: Int64) -> Int64:
     for bit in bits_of(flags):
         chosen = (flags & bit) != 0
         steps = np.bincount(first[chosen], minlength=count + 1) - np.bincount(last[chosen] + 1, minlength=count + 1)
-        result[np.cumsum(steps[:count]) > 0] |= bit
+        result |= (np.cumsum(steps[:count]) > 0) * np.int64(bit)
     return result
 
 

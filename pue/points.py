@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import numpy as np
 
 from pue.index import Bools, ascending
 from pue.quality import NO_VALUE, Flag
-from pue.series import MAX_ENERGY_J
 from pue.slots import Int64, Samples
 from pue.versions import FLOAT32_BITS, RegisterVersion, counts_per_ms, usable_counts, version_at
 
@@ -17,6 +17,7 @@ MAX_POLL_MS = 60_000
 """No reply is waited for longer: a request further back is taken to be this old. [ms]"""
 
 _BLOCK = 1 << 17
+_LEAP = 1 << 44  # a block's rises of at most this never pass int64
 _NEARLY = 1 - 1e-9
 _NONE = np.empty(0, np.int64)
 _NO_VALUE = int(NO_VALUE)
@@ -89,17 +90,17 @@ def asked_ms(t0_ms: Int64, t1_ms: Int64) -> Int64:
     return np.minimum(np.maximum(t0_ms, t1_ms - MAX_POLL_MS), t1_ms)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scan:
     """What one look at readings found: all are usable and ascend; pairs that need a closer look; quality bits."""
 
     clean: bool
-    suspects: list[Int64]
+    suspects: Int64
     marks: int
 
 
 def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: bool = False) -> tuple[Points, Int64]:
-    """Put readings in order and leave out what no register can show.
+    """Put readings in order and leave out what no register, or no gauge, can show.
 
     Returns
     -------
@@ -107,27 +108,25 @@ def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: b
         The points, and each pair's left point where it is not plain that the register rose within its limit.
     """
     if _one_version(samples, versions):
-        scan = _scan(samples.t1_ms, samples.count, samples.quality, versions[0], gauge=gauge)
+        scan = (_scan_gauge if gauge else _scan)(samples.t1_ms, samples.count, samples.quality, versions[0])
         if scan.clean and scan.marks & _NO_VALUE == 0:
             start = np.zeros(1, np.int64)
             columns = (samples.t0_ms, samples.t1_ms, samples.count, samples.quality)
             points = Points(
                 *columns, starts=start, versions=start, marks=scan.marks, declared=_NONE, aside_ms=_NONE, aside=_NONE
             )
-            return points, ascending(*scan.suspects)
+            return points, scan.suspects
     points = _cleaned(samples, versions, gauge=gauge)
-    return points, suspects_of(points, versions, gauge=gauge)
+    return points, _NONE if gauge else suspects_of(points, versions)
 
 
-def suspects_of(points: Points, versions: Sequence[RegisterVersion], *, gauge: bool = False) -> Int64:
+def suspects_of(points: Points, versions: Sequence[RegisterVersion]) -> Int64:
     """Left points of pairs that need a closer look: not plainly a rise within the limit, or of two versions."""
     found = [points.starts[1:] - 1]
     for version, start, end in points.runs():
         part = slice(start, end)
-        scan = _scan(
-            points.t1_ms[part], points.count[part], points.quality[part], versions[version], gauge=gauge, in_order=True
-        )
-        found += [start + suspects for suspects in scan.suspects]
+        scan = _scan(points.t1_ms[part], points.count[part], points.quality[part], versions[version])
+        found.append(start + scan.suspects)
     return ascending(*found)
 
 
@@ -139,43 +138,57 @@ def _one_version(samples: Samples, versions: Sequence[RegisterVersion]) -> bool:
     return versions[0].from_ms <= first_ms and (end_ms is None or last_ms < end_ms)
 
 
-def _scan(
-    t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion, *, gauge: bool, in_order: bool = False
-) -> Scan:
-    """Look at every reading once, a block at a time so that temporaries stay in the cache.
+def _scan_gauge(t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion) -> Scan:
+    lowest, highest = usable_counts(version, gauge=True)
+    clean = bool((t1_ms[1:] > t1_ms[:-1]).all()) and lowest <= int(count.min()) and int(count.max()) <= highest
+    return Scan(clean, _NONE, int(np.bitwise_or.reduce(quality)))
 
-    Readings that are not known to be in order are given up at the first fault.
-    """
-    lowest, highest = usable_counts(version, gauge=gauge)
-    last = len(count) - 1
-    scan = Scan(last >= 0 and lowest <= int(count[0]) <= highest, [], int(quality[0]) if last >= 0 else 0)
-    spans, rises = (np.empty(max(min(_BLOCK, last), 0), np.int64) for _ in range(2))
+
+def _scan(t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion) -> Scan:
+    """Look at every reading of a register once, a block at a time so that the one temporary stays in the cache."""
+    lowest, highest = usable_counts(version, gauge=False)
+    last, rate = len(count) - 1, counts_per_ms(version)
+    changes = np.empty(min(_BLOCK, last), np.int64)
+    marks, shortest_ms, longest_ms = int(quality[0]), 1, []
+    found, ends = [_NONE], [0]
     for start in range(0, last, _BLOCK):
         end = min(start + _BLOCK, last)
-        span, rise = spans[: end - start], rises[: end - start]
-        np.subtract(t1_ms[start + 1 : end + 1], t1_ms[start:end], out=span)
-        np.subtract(count[start + 1 : end + 1], count[start:end], out=rise)
-        shortest, fastest = int(span.min()), int(rise.max())
-        falls = start + np.flatnonzero(rise < 0) if int(rise.min()) < 0 else _NONE
-        least, most = int(count[falls + 1].min(initial=highest)), int(count[falls].max(initial=count[end]))
-        scan.clean &= shortest > 0 and least >= lowest and most <= highest and fastest < MAX_ENERGY_J
-        scan.marks |= int(np.bitwise_or.reduce(quality[start : end + 1]))
-        if not in_order and (not scan.clean or scan.marks & _NO_VALUE):
-            return scan
-        if not gauge:
-            scan.suspects += [falls, *(start + odd for odd in _odd(span, rise, shortest, fastest, most, version))]
-    return scan
+        earlier, later, change = slice(start, end), slice(start + 1, end + 1), changes[: end - start]
+        np.subtract(t1_ms[later], t1_ms[earlier], out=change)
+        least_ms = int(change.min())
+        longest_ms.append(int(change.max()))
+        np.subtract(count[later], count[earlier], out=change)
+        found.append(start + _turns(change, least_ms * rate))
+        shortest_ms = min(shortest_ms, least_ms)
+        marks |= int(np.bitwise_or.reduce(quality[later]))
+        ends.append(end)
+    turns = np.concatenate(found)
+    before, after = count[turns], count[turns + 1]
+    extremes = np.concatenate((before, after, count[ends]))
+    least, most = int(extremes.min()), int(extremes.max())
+    suspects = [turns[(after < before) | (after - before > (t1_ms[turns + 1] - t1_ms[turns]) * rate)]]
+    for (start, end), time_ms in zip(pairwise(ends), longest_ms, strict=True):
+        if time_ms * rate >= _least_wrap(most, version):
+            span_ms = t1_ms[start + 1 : end + 1] - t1_ms[start:end]
+            suspects.append(start + np.flatnonzero(span_ms * rate >= _least_wrap(most, version)))
+    return Scan(shortest_ms > 0 and lowest <= least and most <= highest, ascending(*suspects), marks)
 
 
-def _odd(span: Int64, rise: Int64, shortest: int, fastest: int, most: int, version: RegisterVersion) -> Iterator[Int64]:
-    """Pairs in which the register rose faster than its limit over the time between replies, or may have wrapped."""
-    rate = counts_per_ms(version)
-    if fastest > shortest * rate:
-        yield np.flatnonzero(rise > span * rate)
-    if version.modulus is not None:
-        slack = MAX_POLL_MS * rate + (2 + (most >> FLOAT32_BITS))
-        if int(span.max()) * rate + slack >= version.modulus * _NEARLY:
-            yield np.flatnonzero(span * rate + slack >= version.modulus * _NEARLY)
+def _turns(rise: Int64, plain: float) -> Int64:
+    """Where a register falls or rises by more than is plain: it is lowest and highest beside these and at the ends.
+
+    As a number without sign a fall is above any rise, so that one comparison finds both.
+    """
+    limit = min(max(int(plain), 0), _LEAP)
+    return np.flatnonzero(rise.view(np.uint64) > np.uint64(limit))
+
+
+def _least_wrap(highest: int, version: RegisterVersion) -> float:
+    """What the register can at least have run between two replies if it wrapped. [counts]"""
+    if version.modulus is None:
+        return np.inf
+    slack = MAX_POLL_MS * counts_per_ms(version) + (2 + (highest >> FLOAT32_BITS))
+    return version.modulus * _NEARLY - slack
 
 
 # When the readings are not simply in order

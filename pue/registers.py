@@ -66,8 +66,7 @@ def register_slots(
     if any(version.replacement is not None for version in versions[1:]):
         points = _with_replacements(points, versions)
         suspects = suspects_of(points, versions)
-    points, suspects = _without_spikes(points, suspects, versions)
-    return slots_of_curve(_register_curve(points, suspects, versions), max_gap_ms, topology)
+    return slots_of_curve(_register_curve(*_without_spikes(points, suspects, versions), versions), max_gap_ms, topology)
 
 
 def power_slots(
@@ -155,17 +154,20 @@ def _relate_one(points: Points, left: Int64, right: Int64, version: RegisterVers
     return np.where(least.astype(np.float64) + version.modulus <= most, AMBIGUOUS, result)
 
 
-def _without_spikes(points: Points, suspects: Int64, versions: Sequence[RegisterVersion]) -> tuple[Points, Int64]:
-    """Put aside single readings that their neighbours contradict, marking their times.
+def _without_spikes(
+    points: Points, suspects: Int64, versions: Sequence[RegisterVersion]
+) -> tuple[Points, Int64, Int64]:
+    """Put aside single readings that their neighbours contradict, marking their times; what the other pairs say.
 
     A reading is a candidate if its neighbours agree with each other and it does not agree with the one before it, or
     not with the one after it while that one is confirmed by the next. An unconfirmed last reading is one too. The first
     of one or two candidates in a row is put aside; in a longer row nobody can say which readings are wrong, so all
     stay, and the energy between them is unknown.
     """
-    bad = suspects[relate(points, suspects, suspects + 1, versions) == BAD]
+    kind = relate(points, suspects, suspects + 1, versions)
+    bad = suspects[kind == BAD]
     if len(bad) == 0:
-        return points, suspects
+        return points, suspects, kind
     candidates = _candidates(points, bad, versions)
     in_long_row = has(candidates, candidates + 1) & has(candidates, candidates + 2)
     spikes = candidates[~has(candidates, candidates - 1) & ~in_long_row]
@@ -173,7 +175,8 @@ def _without_spikes(points: Points, suspects: Int64, versions: Sequence[Register
     renewed = ascending(untouched, spikes - 1)
     renewed -= np.searchsorted(spikes, renewed)
     kept = points.without(spikes, Flag.SPIKE)
-    return kept, renewed[renewed < len(kept) - 1]
+    renewed = renewed[renewed < len(kept) - 1]
+    return kept, renewed, relate(kept, renewed, renewed + 1, versions)
 
 
 def _candidates(points: Points, bad: Int64, versions: Sequence[RegisterVersion]) -> Int64:
@@ -194,8 +197,7 @@ def _agree(points: Points, left: Int64, right: Int64, versions: Sequence[Registe
 # Curves
 
 
-def _register_curve(points: Points, suspects: Int64, versions: Sequence[RegisterVersion]) -> Curve:
-    kind = relate(points, suspects, suspects + 1, versions)
+def _register_curve(points: Points, suspects: Int64, kind: Int64, versions: Sequence[RegisterVersion]) -> Curve:
     marked, marks = _quality_marks(points)
     return Curve(
         t0_ms=points.t0_ms,

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pue.curves import energy_bound_j, exact_share, share
-from pue.series import MAX_ENERGY_J
+from pue.curves import energy_bound_j, exact_share, last_before, share
+from pue.series import MAX_ENERGY_J, SLOT_MS
 
 ENERGIES = st.integers(0, 10**6) | st.integers(0, 2**40) | st.integers(0, MAX_ENERGY_J - 1)
 SPANS = st.integers(1, 1000) | st.integers(1, 2**31) | st.integers(1, 10**12)
@@ -39,3 +39,17 @@ def test_halves_are_rounded_up_on_both_paths(energy: int, half: int) -> None:
 def test_a_bound_is_power_times_time_rounded_up_and_never_out_of_range(power_w: int, times: list[int]) -> None:
     expected = [min(ceil(Fraction(power_w * time, 1000)), MAX_ENERGY_J) for time in times]
     assert energy_bound_j(power_w, np.array(times, np.int64)).tolist() == expected
+
+
+@given(
+    st.integers(1, 3000) | st.integers(1, 60),
+    st.lists(st.tuples(st.integers(1, 300), st.sampled_from([1, 97, SLOT_MS // 16, SLOT_MS, 40 * SLOT_MS]))),
+    st.integers(-SLOT_MS, SLOT_MS),
+)
+def test_the_last_time_before_an_edge_is_found_however_many_there_are(
+    slots: int, stretches: list[tuple[int, int]], since_ms: int
+) -> None:
+    steps_ms = [step_ms for count, step_ms in stretches for _ in range(count)]
+    times = since_ms + np.cumsum(np.array([0, *steps_ms], np.int64))
+    edges = np.arange(slots, dtype=np.int64) * SLOT_MS
+    assert last_before(times, edges).tolist() == (np.searchsorted(times, edges, side="right") - 1).tolist()
