@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TypedDict
 
@@ -49,6 +49,11 @@ def best_s(job: Callable[[], object], times: int) -> float:
     return result
 
 
+def in_turn_s(jobs: Sequence[Callable[[], object]], times: int) -> list[float]:
+    """As `best_s`, each job finding the caches as the one before it left them, as in use. [s]"""
+    return [min(column) for column in zip(*([best_s(job, 1) for job in jobs] for _ in range(times)), strict=True)]
+
+
 def row(name: str, figure: float, unit: str, goal: str, limit: float, *, least: bool = False) -> Row:
     meets = figure >= limit if least else figure <= limit
     return Row(name=name, figure=round(figure, 3), unit=unit, goal=goal, meets=bool(meets))
@@ -89,15 +94,20 @@ def registers() -> list[Row]:
     ours = energy_in(register_slots(samples, [VERSION]), edges)
     np.testing.assert_allclose(polars_energy(samples, edges), ours, atol=1)
     np.testing.assert_allclose(pandas_energy(samples, edges), ours, atol=1)
-    floor = best_s(lambda: (samples.t1_ms.sum(), samples.count.sum()), 50)
-    own = best_s(lambda: register_slots(samples, [VERSION]), 50)
+    both: tuple[Callable[[], object], ...] = (
+        lambda: (samples.t1_ms.sum(), samples.count.sum()),
+        lambda: register_slots(samples, [VERSION]),
+    )
+    floor, own = in_turn_s(both, 50)
+    warm = [best_s(job, 50) for job in both]
     polars = best_s(lambda: polars_energy(samples, edges), 10)
     pandas = best_s(lambda: pandas_energy(samples, edges), 5)
     slow = coarse()
     usual = RegisterVersion(0, None, Fraction(STEP_J), 2**32, POWER_W)
     quarters = best_s(lambda: register_slots(slow, [usual], max_gap_ms=SLOT_MS + 60_000), 20)
     return [
-        row("registers to slots / sum of both inputs", own / floor, "x", "<= 12", 12),
+        row("registers to slots / sum of both inputs, in turn", own / floor, "x", "<= 12", 12),
+        row("registers to slots / sum of both inputs, each over and over", warm[1] / warm[0], "x", "<= 12", 12),
         row("registers to slots, polars / ours", polars / own, "x", ">= 3", 3, least=True),
         row("registers to slots, pandas / ours", pandas / own, "x", ">= 40", 40, least=True),
         row("registers to slots, 40,000 readings", quarters * 1e3, "ms", "<= 5", 5),

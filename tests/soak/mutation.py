@@ -18,6 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+NOTICED = frozenset({"killed", "timeout", "segfault"})
+"""States of mutants that broke a test, hung or crashed."""
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MUTMUT = Path(sys.executable).parent / "mutmut"
@@ -25,7 +28,7 @@ MUTMUT = Path(sys.executable).parent / "mutmut"
 
 @dataclass(frozen=True)
 class Survivor:
-    """A mutant that every test passed, or could not finish."""
+    """A mutant that every test passed, or that none was run for."""
 
     name: str
     state: str
@@ -41,8 +44,13 @@ def run() -> int:
     """Mutate, test, write the report; 1 if a survivor has no explanation."""
     shutil.rmtree(ROOT / "mutants", ignore_errors=True)
     subprocess.run([MUTMUT, "run"], cwd=ROOT, env=_environment(), check=True)
+    return report()
+
+
+def report() -> int:
+    """Write the report on the results in `mutants/`; 1 if a survivor has no explanation."""
     states = dict(_states())
-    names = [name for name, state in states.items() if state != "killed"]
+    names = [name for name, state in states.items() if state not in NOTICED]
     with ThreadPoolExecutor(2) as pool:
         changes = list(pool.map(_change, names))
     rules = tomllib.loads((HERE / "explained.toml").read_text(encoding="utf-8"))["class"]
@@ -92,9 +100,9 @@ def _module(name: str) -> str:
 def _report(states: dict[str, str], survivors: list[Survivor]) -> Iterator[str]:
     yield "# Mutants of `pue` that no test kills\n\n"
     yield "Written by `make soak` (mutmut). Do not edit this page: explain survivors in `explained.toml`.\n\n"
-    yield "| module | mutants | killed | other |\n|---|---|---|---|\n"
+    yield "| module | mutants | noticed | survive |\n|---|---|---|---|\n"
     everything, killed = Counter(map(_module, states)), Counter(
-        _module(name) for name, state in states.items() if state == "killed"
+        _module(name) for name, state in states.items() if state in NOTICED
     )  # fmt: skip
     for module in sorted(everything):
         yield f"| `{module}` | {everything[module]} | {killed[module]} | {everything[module] - killed[module]} |\n"
