@@ -75,13 +75,16 @@ class Days:
         """Put a reading in its place; False if it is there already."""
         return self.day(reading[1]).insert(reading)
 
-    def extend(self, columns: tuple[Int64, ...]) -> None:
-        """Append readings that ascend and are later than all others; columns as in `Samples`."""
-        number = columns[1] // DAY_MS
-        for value in np.unique(number).tolist():
-            today = number == value
-            for mine, column in zip(self.day(value * DAY_MS).columns, columns, strict=True):
-                mine.frombytes(np.ascontiguousarray(column[today]).tobytes())
+    def extend(self, columns: Int64) -> None:
+        """Append readings that ascend and are later than all others; columns as in `Samples`, of shape (5, N)."""
+        start = 0
+        while start < columns.shape[1]:
+            first_ms = int(columns[1, start])
+            end = int(np.searchsorted(columns[1], (first_ms // DAY_MS + 1) * DAY_MS))
+            rows, size = memoryview(columns[:, start:end].tobytes()), (end - start) * columns.itemsize
+            for place, mine in enumerate(self.day(first_ms).columns):
+                mine.frombytes(rows[place * size : (place + 1) * size])
+            start = end
 
     def before(self, time_ms: int) -> Iterator[Reading]:
         """Readings before a time, the latest first."""

@@ -102,11 +102,12 @@ class MeterStream:
             return start, t1_ms - t1_ms % SLOT_MS + SLOT_MS
         return self._put((t0_ms, t1_ms, count, quality, order))
 
-    def extend(self, columns: tuple[Int64, ...]) -> None:
-        """Append readings each of which `add` would only append; columns as in `Samples`."""
+    def extend(self, columns: Int64) -> None:
+        """Append readings each of which `add` would only append; columns as in `Samples`, of shape (5, N)."""
         self._tail_ms = min(self._tail_ms, slot_of(self._last[1]))
         self._days.extend(columns)
-        self._last = int(columns[0][-1]), int(columns[1][-1]), int(columns[2][-1])
+        t0_ms, t1_ms, count, _, _ = columns[:, -1].tolist()
+        self._last = t0_ms, t1_ms, count
 
     def expectation(self) -> tuple[tuple[int, int, int], tuple[int, float, float, int]]:
         """What `add` compares a reading with: the last one's t0, t1 and count, and the limits of the next."""
@@ -363,7 +364,7 @@ class SiteStream:
     def _hand(self, meter: int, to: int) -> None:
         """Hand over what waits for a meter before a tick."""
         if self._handed[meter] < to:
-            self._meters[meter].extend(tuple(self._table[:, self._handed[meter] : to, meter]))
+            self._meters[meter].extend(self._table[:, self._handed[meter] : to, meter])
             self._handed[meter] = to
 
     def _hand_all(self) -> None:
