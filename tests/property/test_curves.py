@@ -6,6 +6,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,15 +42,13 @@ def test_a_bound_is_power_times_time_rounded_up_and_never_out_of_range(power_w: 
     assert energy_bound_j(power_w, np.array(times, np.int64)).tolist() == expected
 
 
-@given(
-    st.integers(1, 3000) | st.integers(1, 60),
-    st.lists(st.tuples(st.integers(1, 300), st.sampled_from([1, 97, SLOT_MS // 16, SLOT_MS, 40 * SLOT_MS]))),
-    st.integers(-SLOT_MS, SLOT_MS),
+@pytest.mark.parametrize("slots", [1, 60, 1500])
+@pytest.mark.parametrize(
+    "step_ms", [[1, 97], [10_000, 60_000], [SLOT_MS // 4, SLOT_MS // 2], [SLOT_MS], [1, 50 * SLOT_MS]]
 )
-def test_the_last_time_before_an_edge_is_found_however_many_there_are(
-    slots: int, stretches: list[tuple[int, int]], since_ms: int
-) -> None:
-    steps_ms = [step_ms for count, step_ms in stretches for _ in range(count)]
-    times = since_ms + np.cumsum(np.array([0, *steps_ms], np.int64))
+def test_the_last_time_before_an_edge_is_found_however_many_there_are(slots: int, step_ms: list[int]) -> None:
+    random = np.random.default_rng(slots)
     edges = np.arange(slots, dtype=np.int64) * SLOT_MS
-    assert last_before(times, edges).tolist() == (np.searchsorted(times, edges, side="right") - 1).tolist()
+    for count in (1, 31, 32, 33, 200, 5000):
+        times = random.integers(0, SLOT_MS) + np.cumsum(random.choice(np.array(step_ms), count))
+        assert last_before(times, edges).tolist() == (np.searchsorted(times, edges, side="right") - 1).tolist()

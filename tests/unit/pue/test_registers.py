@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -504,3 +505,92 @@ def test_requests_of_two_readings_may_be_under_way_at_an_edge() -> None:
     readings = [(SLOT_MS + at, count) for at, count in ((-1000, 0), (5000, 600), (10_000, 900), (20_000, 1500))]
     slots = register_slots(samples(*readings, took_ms=12_000), [version(1, 1000)])
     assert (slots.below_j[1], slots.above_j[1]) == (100, 1400)
+
+
+# Long columns
+
+
+def month(wraps_at: int = -1) -> Samples:
+    """A register read every 10 s that rises by 1000 counts each time, and wraps at 200,000,000."""
+    order = np.arange(300_000, dtype=np.int64)
+    t1, quality = (order + 1) * 10_000, np.zeros_like(order)
+    return Samples(t1 - 200, t1, (order - wraps_at) * 1000 % 200_000_000, quality, order)
+
+
+def untouched(month: Samples, place: int) -> Samples:
+    return month
+
+
+def fallen(month: Samples, place: int) -> Samples:
+    month.count[place:] -= month.count[place]
+    return month
+
+
+def jumped(month: Samples, place: int) -> Samples:
+    month.count[place:] += 100_000
+    return month
+
+
+def peak(month: Samples, place: int) -> Samples:
+    month.count[place] += 30_000_000
+    return month
+
+
+def dip(month: Samples, place: int) -> Samples:
+    month.count[place] = 0
+    return month
+
+
+def below_zero(month: Samples, place: int) -> Samples:
+    month.count[place] = -1
+    return month
+
+
+def above_all(month: Samples, place: int) -> Samples:
+    month.count[place] = 200_000_000
+    return month
+
+
+def silent(month: Samples, place: int) -> Samples:
+    keep = (month.order < place) | (month.order > place + 25_000)
+    return Samples(*(getattr(month, name)[keep] for name in Samples.__slots__))
+
+
+def twice(month: Samples, place: int) -> Samples:
+    month.t1_ms[place] = month.t1_ms[place - 1]
+    return month
+
+
+def exchanged(month: Samples, place: int) -> Samples:
+    for column in (month.t0_ms, month.t1_ms, month.count, month.quality):
+        column[[place, place - 1]] = column[[place - 1, place]]
+    return month
+
+
+def unsynced(month: Samples, place: int) -> Samples:
+    month.quality[place] = int(Quality.CLOCK_UNSYNCED)
+    return month
+
+
+def timed_out(month: Samples, place: int) -> Samples:
+    month.quality[place], month.count[place] = int(Quality.TIMEOUT), 0
+    return month
+
+
+@pytest.mark.parametrize("place", [5, 131_071, 131_072, 131_073, 262_144, 270_000, 299_999])
+@pytest.mark.parametrize(
+    "spoil",
+    [untouched, fallen, jumped, peak, dip, below_zero, above_all, silent, twice, exchanged, unsynced, timed_out],
+)
+def test_what_happens_anywhere_in_a_long_column_is_found(spoil: Callable[[Samples, int], Samples], place: int) -> None:
+    """As in the few readings around it, which other tests look at."""
+    for readings in (spoil(month(), place), spoil(month(wraps_at=place), place)):
+        few = (readings.order > place - 400) & (readings.order < place + 25_600)
+        near = Samples(*(getattr(readings, name)[few] for name in Samples.__slots__))
+        meter = version(1, 1000, modulus=200_000_000)
+        whole, part = register_slots(readings, [meter]), register_slots(near, [meter])
+        inside = part.select(slice(2 * (place > 400), -2 if place < 274_400 else None))
+        assert len(inside) > 3
+        same = whole.select(np.isin(whole.start_ms, inside.start_ms))
+        for column in ("start_ms", "energy_j", "unknown_j", "gap_ms", "below_j", "above_j", "flags"):
+            assert getattr(same, column).tolist() == getattr(inside, column).tolist(), column
