@@ -170,6 +170,11 @@ def test_after_an_alarm_only_a_further_rise_alarms_again() -> None:
     assert [alarm.since_day for alarm in alarms] == [100, 300]
 
 
+def test_after_an_alarm_the_level_is_new_and_as_light_as_at_first() -> None:
+    old = PageHinkley(delta=0.01, threshold=0.2, mean=0.001, days=180, excess=0.21)
+    assert old.restart(0.03) == PageHinkley(delta=0.01, threshold=0.2, mean=0.03, days=30, excess=0)
+
+
 def test_a_day_without_residual_changes_nothing() -> None:
     residual = np.array([0.02, np.nan, 0.02])
     whole, _ = watch(np.arange(3), residual, PageHinkley())
@@ -195,6 +200,8 @@ def test_a_noisier_baseline_gets_a_coarser_test() -> None:
     wild = fit_baseline(blind(plant(365, excess=rng.normal(0, 0.1, 365))))
     assert tuned(wild).threshold == pytest.approx(22 * wild.noise)
     assert tuned(wild).threshold > 0.4
+    assert tuned(wild).delta == pytest.approx(wild.noise / 2)
+    assert tuned(wild).delta > 0.012
 
 
 # state
@@ -233,6 +240,21 @@ def test_the_load_is_out_of_range_if_less_than_half_of_two_weeks_is_inside(low_d
 
 def test_watching_begins_on_the_day_after_a_year() -> None:
     assert assess(plant(366)).state is DriftState.STEADY
+
+
+def test_a_year_of_which_three_hundred_days_are_covered_is_learned() -> None:
+    assert assess(without(plant(366), slice(0, 65))).state is DriftState.STEADY
+    assert assess(without(plant(366), slice(0, 66))).state is DriftState.LEARNING
+
+
+def test_a_drift_says_what_it_is_measured_against_and_where_its_test_stands() -> None:
+    days = plant(400)
+    drift = assess(days)
+    baseline = fit_baseline(days.select(slice(0, 365)))
+    assert drift.baseline == baseline
+    after = days.select(slice(365, None))
+    assert drift.detector == watch(after.day, baseline.residual(after), tuned(baseline))[0]
+    assert drift.detector.days == 30 + 35
 
 
 def test_before_a_year_of_days_it_is_learning() -> None:

@@ -11,6 +11,7 @@ import pytest
 from pue.errors import Fatal
 from pue.facility import facility_curve
 from pue.quality import Flag
+from pue.registers import register_slots
 from pue.rolling import (
     BLOCK,
     group_result,
@@ -21,7 +22,7 @@ from pue.rolling import (
     window_result,
 )
 from pue.series import MAX_ENERGY_J, SLOT_MS
-from tests.unit.pue.meters import KWH, facility, int64, key, kwh_slots, term
+from tests.unit.pue.meters import KWH, facility, int64, key, kwh_slots, samples, term, version
 
 TERMS = (term("main", 1, u_rel=0.003, step_j=1), term("it", b=1, u_rel=0.004, step_j=1))
 CURVE = facility({"main": [120, 600], "it": [80, 500]}, *TERMS)
@@ -59,6 +60,32 @@ def test_a_term_that_is_not_valid_in_the_window_adds_no_uncertainty() -> None:
     assert window_result(curve, SLOT_MS, 2 * SLOT_MS).u_pue == window_result(CURVE, SLOT_MS, 2 * SLOT_MS).u_pue
 
 
+def test_register_steps_add_to_the_uncertainty_of_a_window() -> None:
+    # only the step of 1 kWh of the facility's meter, over 100 kWh of IT energy
+    terms = (term("main", 1, step_j=KWH), term("it", b=1, step_j=0))
+    result = window_result(facility({"main": [120], "it": [100]}, *terms), 0, SLOT_MS)
+    assert result.u_pue == pytest.approx(1 / 100 / 6**0.5)
+
+
+def test_a_meter_is_covered_over_all_its_terms() -> None:
+    terms = (term("main", 1, to_ms=2 * SLOT_MS), term("main", 1, from_ms=2 * SLOT_MS), TERMS[1])
+    result = window_result(facility({"main": [120], "it": [80, 80, 80]}, *terms), 0, 3 * SLOT_MS)
+    assert result.coverage_by_meter == {"main": Fraction(1, 3), "it": 1}
+
+
+def test_one_joule_of_it_energy_has_a_pue() -> None:
+    slots = register_slots(samples((0, 0), (SLOT_MS, 1)), [version()])
+    result = window_result(facility_curve({key("main"): slots, key("it"): slots}, TERMS, 0, SLOT_MS), 0, SLOT_MS)
+    assert (result.total_j, result.it_j) == (1, 1)
+    assert result.pue == result.pue_lower == result.pue_upper == 1
+    assert not result.reasons
+    group = group_result([result, replace(result, total_j=0, it_j=0, u_pue=None, quality_share={})])
+    assert group.pue == 1
+    assert group.u_pue == result.u_pue
+    assert group.quality_share == {"measured": 1}
+    assert group_result([result, replace(result, u_pue=None)]).u_pue is None
+
+
 def test_no_it_energy_is_no_pue_and_never_zero() -> None:
     result = window_result(facility({"main": [120], "it": [0]}, *TERMS), 0, SLOT_MS)
     assert (result.pue, result.u_pue, result.pue_lower, result.pue_upper) == (None, None, None, None)
@@ -71,9 +98,11 @@ def test_an_empty_window_has_nothing() -> None:
 
 
 def test_a_window_that_the_curve_does_not_hold_is_refused() -> None:
-    for span in ((0, 3 * SLOT_MS), (-SLOT_MS, SLOT_MS), (0, 5), (SLOT_MS, 0)):
-        with pytest.raises(Fatal):
+    for span in ((0, 3 * SLOT_MS), (-SLOT_MS, SLOT_MS), (0, 5)):
+        with pytest.raises(Fatal, match="is no edge of the curve"):
             window_result(CURVE, *span)
+    with pytest.raises(Fatal, match="ends before it starts"):
+        window_result(CURVE, SLOT_MS, 0)
 
 
 def test_every_mark_is_named_with_its_share_of_energy() -> None:
@@ -100,6 +129,33 @@ def test_a_groups_pue_is_sum_over_sum() -> None:
     assert large.u_pue is not None
     expected = ((small.u_pue * 80 / 580) ** 2 + (large.u_pue * 500 / 580) ** 2) ** 0.5
     assert group.u_pue == pytest.approx(expected)
+
+
+def test_a_group_has_the_span_sums_bounds_and_flags_of_all() -> None:
+    first = replace(
+        window_result(CURVE, SLOT_MS, 2 * SLOT_MS),
+        total_j=20,
+        it_j=10,
+        total_lower_j=7,
+        total_upper_j=30,
+        it_lower_j=3,
+        it_upper_j=11,
+        flags=int(Flag.ROLLOVER),
+        reasons=("one", "both"),
+    )
+    group = group_result([first, replace(first, flags=int(Flag.BALANCE), reasons=("both", "two"))])
+    assert (group.from_ms, group.to_ms) == (SLOT_MS, 2 * SLOT_MS)
+    assert (group.total_j, group.total_lower_j, group.total_upper_j) == (40, 14, 60)
+    assert (group.it_j, group.it_lower_j, group.it_upper_j) == (20, 6, 22)
+    assert (group.pue_lower, group.pue, group.pue_upper) == (Fraction(14, 22), Fraction(2), Fraction(10))
+    assert group.flags == Flag.ROLLOVER | Flag.BALANCE
+    assert group.reasons == ("one", "both", "two")
+
+
+def test_a_member_that_is_known_exactly_adds_no_uncertainty_to_its_group() -> None:
+    good = window_result(facility({"main": [120], "it": [80]}, *TERMS), 0, SLOT_MS)
+    assert good.u_pue is not None
+    assert group_result([good, replace(good, u_pue=0.0)]).u_pue == pytest.approx(good.u_pue / 2)
 
 
 def test_a_facility_without_data_counts_against_its_groups_coverage() -> None:
@@ -140,6 +196,7 @@ def test_rolling_pue_has_a_value_per_window_and_nan_without_it_energy() -> None:
     assert rolling_pue(total, it, 1)[:2].tolist() == [1.2, 1.2]
     assert np.isnan(rolling_pue(total, it, 1)[2:]).all()
     assert rolling_pue(total, it, 4).tolist() == [95 / 58]
+    assert rolling_pue(int64(0, 3, 3), int64(0, 1, 1), 1)[0] == 3
 
 
 def test_rolling_pue_writes_where_it_is_told_and_over_blocks() -> None:
@@ -193,6 +250,10 @@ def test_whole_floats_give_the_same_series() -> None:
     assert np.isnan(rolling_pue(*floats, 1)[1])
 
 
+def test_a_curve_of_no_edge_has_whole_floats() -> None:
+    assert whole_floats(int64()).values.shape == (0,)
+
+
 def test_curves_that_floats_cannot_hold_are_refused() -> None:
     for beyond in (int64(0, 2**53 + 1), int64(-(2**53) - 1, 0)):
         with pytest.raises(Fatal, match="no exact floats"):
@@ -216,7 +277,10 @@ def test_the_latest_windows_of_many_facilities() -> None:
     assert latest[0].tolist() == [1.5, 1.5]
     assert np.isnan(latest[1, 0])
     assert latest[1, 1] == 1.25
-    with pytest.raises(Fatal, match="at least 1"):
-        latest_pue(total, it, (4,))
-    with pytest.raises(Fatal, match="at least 1"):
-        latest_pue(total, it, (0,))
+    assert latest_pue(total[:0], it[:0], (1, 3)).shape == (0, 2)
+    for widths in ((4,), (0,)):
+        with pytest.raises(Fatal, match="do not fit 4 edges; use at least 1"):
+            latest_pue(total, it, widths)
+    for over, under in ((total / 1, it), (total, it / 1)):
+        with pytest.raises(Fatal, match="int64"):
+            latest_pue(over, under, (1,))  # type: ignore[arg-type]

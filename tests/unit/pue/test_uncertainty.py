@@ -47,9 +47,17 @@ def test_a_meter_is_as_good_as_its_classes_as_rectangular_limits() -> None:
     assert relative_uncertainty("0.2S", "0.2", "0.5") == pytest.approx(math.sqrt((0.04 + 0.04 + 0.25) / 3) / 100)
 
 
-@pytest.mark.parametrize("classes", [("9", "", ""), ("1", "9", ""), ("1", "", "9"), ("", "", "")])
-def test_unknown_classes_are_refused_by_name(classes: tuple[str, str, str]) -> None:
-    with pytest.raises(Fatal, match=r"class '9?' is unknown; use one of"):
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("9", "", ""), "meter class '9' is unknown; use one of '0.1S', '0.2', '0.2S', "),
+        (("", "", ""), "meter class '' is unknown; use one of '0.1S', "),
+        (("1", "9", ""), "CT class '9' is unknown; use one of '0.1', '0.2', "),
+        (("1", "", "9"), "PT class '9' is unknown; use one of '0.1', '0.2', "),
+    ],
+)
+def test_unknown_classes_are_refused_by_name(classes: tuple[str, str, str], message: str) -> None:
+    with pytest.raises(Fatal, match="^" + message):
         relative_uncertainty(*classes)
 
 
@@ -79,6 +87,16 @@ def test_an_it_meter_that_also_counts_in_the_total_is_counted_once() -> None:
 def test_register_steps_add_a_triangle_at_each_delta() -> None:
     u = u_pue([1500, 1000], [1, 0], [0, 1], [0.0, 0.0], step_j=[12.0, 0.0])
     assert float(u) == pytest.approx(12 / 1000 / math.sqrt(6))
+
+
+def test_a_step_of_a_megawatt_hour_is_as_good_as_any() -> None:
+    mwh = 3_600_000_000
+    u = u_pue([1300 * mwh, 1000 * mwh], [1, 0], [0, 1], [0, 0], step_j=[mwh, 0])
+    assert float(u) == pytest.approx(1 / 1000 / math.sqrt(6))
+
+
+def test_one_joule_of_it_energy_is_enough() -> None:
+    assert float(u_pue([2, 1], [1, 0], [0, 1], [0.003, 0.004])) == pytest.approx(2 * 0.005)
 
 
 def test_a_negative_weight_subtracts_energy_and_adds_uncertainty() -> None:

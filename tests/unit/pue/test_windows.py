@@ -72,6 +72,11 @@ def test_the_zone_and_not_utc_decides_the_day() -> None:
     assert start % (24 * HOUR_MS) == 16 * HOUR_MS
 
 
+def test_far_from_greenwich_the_day_before_is_the_facilitys() -> None:
+    kiritimati = ZoneInfo("Pacific/Kiritimati")
+    assert bounds("day", "2026-03-10T00:10", kiritimati) == (at("2026-03-09", kiritimati), at("2026-03-10", kiritimati))
+
+
 def test_chinas_summer_time_of_1990_is_known() -> None:
     start, _ = bounds("day", "1990-07-02T03:00")
     assert start % (24 * HOUR_MS) == 15 * HOUR_MS
