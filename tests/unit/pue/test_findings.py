@@ -523,4 +523,5 @@ def test_a_reason_can_name_the_meter() -> None:
 
 
 def test_an_unknown_reason_is_shown_as_it_is() -> None:
-    assert reason_text("from_a_later_version").en == "from_a_later_version"
+    text = reason_text("from_a_later_version")
+    assert (text.zh, text.en) == ("from_a_later_version", "from_a_later_version")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import date
 from fractions import Fraction
 from importlib import resources
@@ -51,6 +53,12 @@ def test_a_rule_reads_as_written_and_its_limit_is_exact() -> None:
     assert rule.limit == Fraction(13, 10)
 
 
+def test_a_profile_reads_as_written() -> None:
+    profile = parse_profile(HEADER + "[scale]\nlarge = 2000\n" + RULE, "p.toml")
+    assert (profile.id, profile.version, profile.zh, profile.en) == ("p", 1, "甲", "A")
+    assert (profile.scale.large, profile.scale.very_large) == (2_000, 10_000)
+
+
 def test_not_above_is_inclusive_and_over_is_strict() -> None:
     limit, duty = one(), one(RULE.replace('"limit"', '"duty"').replace('"<="', '">"').replace("1.3", "1.5", 1))
     assert limit.within(Fraction("1.3"))
@@ -73,6 +81,45 @@ def test_the_version_pins_the_content_of_the_rule() -> None:
     assert one(RULE.replace('limit = "1.3"', 'limit = "1.31"')).version != one().version
     scaled = parse_profile(HEADER + "[scale]\nlarge = 2000\n" + RULE, "p.toml").rules[0]
     assert scaled.version != one().version
+
+
+def test_the_version_is_the_profiles_number_and_a_hash_of_all_the_rule_says() -> None:
+    """Hashed here from the rule as it was written, by nothing but the standard library."""
+    nothing = ["min_grade", "effective_from", "effective_to"]
+    no_bounds = [f"{what}_{end}" for what in ("approved", "commissioned") for end in ("from", "before")]
+    content = dict.fromkeys(nothing) | {
+        "id": "r",
+        "zh": "规则",
+        "en": "rule",
+        "jurisdiction": "53",
+        "status": "in_force",
+        "kind": "limit",
+        "strength": "hard",
+        "subject": "facility",
+        "applies_to": dict.fromkeys([*no_bounds, "min_it_power_kw", "min_annual_kwh"])
+        | {"build": [], "stage": [], "scale": [], "hub": "any", "grace_years": 0},
+        "comparator": "<=",
+        "limit": "1.3",
+        "period": "ttm",
+        "period_source": "text",
+        "decision": "guarded",
+        "decision_source": "assumed",
+        "gates": {"min_coverage": "0.96", "max_estimated": "0.05", "min_it_load": "0.01"},
+        "consequence": "none",
+        "note": "",
+        "citation": {
+            "document": "文件",
+            "number": "",
+            "clause": "",
+            "quote": QUOTE,
+            "quote_sha256": hashlib.sha256(QUOTE.encode()).hexdigest(),
+            "url": "",
+            "source": "original",
+        },
+        "scale": {"large": 3_000, "very_large": 10_000},
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert one().version == f"1-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def test_unknown_keys_are_refused_by_line() -> None:
@@ -119,7 +166,7 @@ def test_a_rule_without_limit_cannot_be_asked_about_a_pue() -> None:
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(Fatal, match="use one of beijing-2024, cn-national"):
         load_profile("atlantis")
-    with pytest.raises(Fatal, match="it has new_build_pue_max"):
+    with pytest.raises(Fatal, match="it has new_build_pue_max, green_grade_min, retrofit"):
         load_profile("yunnan-2022-draft").rule("none")
 
 

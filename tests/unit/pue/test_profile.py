@@ -95,6 +95,29 @@ def test_a_good_profile_is_kept_with_its_text() -> None:
     assert load_profile(GOOD, "m.toml").text == GOOD
 
 
+def test_the_first_register_can_hold_a_quantity() -> None:
+    profile = load_profile(GOOD.replace("addr = 100", "addr = 0"), "m.toml")
+    assert isinstance(profile.spec, ModbusProfile)
+    assert profile.spec.quantity["energy_import"].addr == 0
+
+
+def test_a_profile_can_say_that_the_low_word_comes_first() -> None:
+    profile = load_profile(GOOD.replace("high-first", "low-first").replace("0001 0000", "0000 0001"), "m.toml")
+    assert decode("00000001", profile.codes["energy_import"]) == (65536, Quality.GOOD)
+
+
+def test_all_mistakes_of_one_vector_are_named() -> None:
+    text = GOOD.replace("expect = { energy_import = 65536, power = -1 }", "expect = { power = 1 }")
+    with pytest.raises(Fatal) as caught:
+        load_profile(text, "m.toml")
+    assert str(caught.value).splitlines() == [
+        "m.toml:15 energy_import: has no test vector; add raw bytes from a manual or a capture, "
+        "with the count they mean",
+        "m.toml:15 energy_import: a test vector needs the quantity, its raw bytes and its expected count",
+        "m.toml:21 power: test vector 'FFFF' decodes to -1, expected 1",
+    ]
+
+
 MISTAKES = {
     "address beyond 65535": ("addr = 100\n", "addr = 190076\n", r"m\.toml:16 quantity\.energy_import\.addr: .*65535"),
     "missing unit": ('unit = "Wh"\n', "", r"m\.toml:15 quantity\.energy_import\.unit: missing; add it"),
@@ -103,9 +126,10 @@ MISTAKES = {
     "unknown quantity": ("[quantity.power]", "[quantity.powwer]", r"m\.toml:21 powwer: quantity 'powwer' is unknown"),
     "value beyond the last register": ("addr = 102", "addr = 65535", None),
     "split value": ("addr = 102", "addr = 101", r"m\.toml:21 power: begins at 101, inside 'energy_import'"),
-    "u32 over the end": ("addr = 100", "addr = 65535", r"m\.toml:15 energy_import: ends at address 65536"),
+    "u32 over the end": ("addr = 100", "addr = 65535", r"m\.toml:15 energy_import: ends at address 65536, beyond"),
     "no test vector": ('power = "FFFF"', 'power2 = "FFFF"', r"m\.toml:21 power: has no test vector"),
     "wrong test vector": ("= -1 }", "= 1 }", r"m\.toml:21 power: test vector 'FFFF' decodes to -1, expected 1"),
+    "vector of an unknown quantity": ('"FFFF" }', '"FFFF", volts = "00E6" }', r"^m\.toml:1 volts: a test vector needs"),
     "unknown key": ("gap = 0", "gapp = 0", r"m\.toml:12 modbus\.gapp: unknown key"),
     "read too short for a value": ("max_regs = 125", "max_regs = 3", r"m\.toml:11 modbus\.max_regs"),
     "writing function code": ("fc = 3", "fc = 6", r"m\.toml:10 modbus\.fc"),

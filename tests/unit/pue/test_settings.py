@@ -84,8 +84,18 @@ def test_whole_document_of_a_wrong_shape_has_a_line_too() -> None:
     assert message('name = "x"\nmeter = 3\n').startswith("site.toml:2 meter: ")
 
 
-def test_all_errors_are_told_at_once() -> None:
-    assert len(message(GOOD.replace('name = "km01"', "nmae = 1").replace("port = 1", "prot = 1")).splitlines()) == 3
+def test_all_errors_are_told_at_once_a_line_each() -> None:
+    assert message(GOOD.replace('name = "km01"', "nmae = 1").replace("port = 1", "prot = 1")).splitlines() == [
+        "site.toml:1 name: missing; add it",
+        "site.toml:10 meter[1].link.prot: unknown key; remove it or correct its spelling",
+        "site.toml:1 nmae: unknown key; remove it or correct its spelling",
+    ]
+
+
+@pytest.mark.parametrize("entry", ["X = 1", "[X]", '["X"]', '"X" = 1'])
+def test_a_name_is_told_letter_by_letter(entry: str) -> None:
+    text = f'name = "x"\n\n{entry}\n'
+    assert message(text) == "site.toml:3 X: unknown key; remove it or correct its spelling"
 
 
 def test_broken_toml_is_told_with_the_line() -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,16 @@ def test_joined_messages_are_refused() -> None:
         wire.unpack(payload + payload)
 
 
-@pytest.mark.parametrize("text", [b"{}", b"{}\nshort", b"\n" + b"A" * 88 + b"x", b"{}\n{}\n" + b"A" * 88])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{}",
+        b"{}\nshort",
+        b"\n" + b"A" * 88 + b"x",
+        b"{}\n{}\n" + b"A" * 88,
+        b"{}\n" + b"A" * 43 + b"\n" + b"A" * 44,
+    ],
+)
 def test_message_without_line_and_signature_is_refused(text: bytes) -> None:
     with pytest.raises(Reject, match="not a JSON line"):
         wire.unpack(gzip.compress(text))
@@ -141,9 +151,15 @@ def test_message_without_line_and_signature_is_refused(text: bytes) -> None:
 
 def test_decompression_stops_at_the_limit() -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
-    with pytest.raises(Reject) as caught:
-        wire.unpack(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Reject) as caught:
+            wire.unpack(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert caught.value.reason is RejectReason.TOO_LARGE
+    assert peak < 5_000_000
 
 
 def test_too_large_batch_is_refused_when_sealed_and_when_read() -> None:
@@ -339,9 +355,10 @@ def test_a_signature_with_line_breaks_or_spaces_in_it_is_refused() -> None:
     )
 
 
-def test_a_lines_own_spaces_survive_a_batch_file() -> None:
-    line = wire.seal(batch(), SIGNER).line + b" \t"
-    signed = wire.SignedLine(line, SIGNER.sign(line))
+@pytest.mark.parametrize("end", [b" \t", b"\r", b"X"])
+def test_a_batch_file_adds_and_takes_off_nothing_but_line_breaks(end: bytes) -> None:
+    line = wire.seal(batch(), SIGNER).line + end
+    signed = wire.SignedLine(line, b"A" * (88 - len(end)) + end)
     assert next(wire.read_lines([signed.line + b"\n", signed.signature + b"\n"])) == signed
 
 
