@@ -11,7 +11,7 @@ import pytest
 
 from pue.errors import Fatal
 from pue.findings import Facts, Finding, Outcome, headline, judge
-from pue.policy import Rule, Status, load_profile
+from pue.policy import Kind, Rule, Status, load_profile
 from pue.quality import Flag
 from pue.reasons import REASONS, Reason, reason_text
 from pue.rolling import WindowResult
@@ -137,6 +137,14 @@ def test_on_site_generation_counts_and_export_does_not() -> None:
     assert judge(SIMPLE, facts(), window(Fraction(900 + 120 - 20, 800))).pue == "1.250000"
 
 
+def test_a_finding_names_facility_rule_and_profile() -> None:
+    for rule in (NEW, GRADE):
+        finding = judge(rule, facts(), window("1.2"))
+        assert (finding.facility, finding.profile, finding.rule) == ("km01", "yunnan-2022-draft", rule.id)
+        assert (finding.rule_version, finding.kind) == (rule.version, rule.kind.value)
+        assert (finding.status, finding.consequence) == ("draft", rule.consequence)
+
+
 # order
 
 
@@ -173,7 +181,7 @@ def test_poor_data_come_before_invalid_data() -> None:
 def test_gates(changes: dict[str, Any], reason: str) -> None:
     finding = judge(IN_FORCE, facts(), window("1.2", **changes))
     assert (finding.outcome, finding.reasons) == (Outcome.INSUFFICIENT_DATA, (reason,))
-    assert finding.simple_outcome is None
+    assert (finding.simple_outcome, finding.guarded_outcome) == (None, None)
 
 
 def test_gates_are_inclusive() -> None:
@@ -199,8 +207,16 @@ def test_invalid_data_has_a_reason_and_never_an_outcome_on_the_limit(
     assert reason in finding.reasons
 
 
-def test_one_percent_of_the_design_load_is_enough() -> None:
-    assert outcome(IN_FORCE, "1.2", it_j=3_153_600_000_000) is Outcome.COMPLIANT
+@pytest.mark.parametrize("start_ms", [0, 10 * YEAR_MS])
+def test_one_percent_of_the_design_load_is_enough(start_ms: int) -> None:
+    """10 MW over 365 days are 315.36 TJ."""
+    span = {"from_ms": start_ms, "to_ms": start_ms + YEAR_MS}
+    assert outcome(IN_FORCE, "1.2", it_j=3_153_600_000_000, **span) is Outcome.COMPLIANT
+    assert outcome(IN_FORCE, "1.2", it_j=3_153_599_999_999, **span) is Outcome.INVALID_DATA
+
+
+def test_without_a_design_load_any_it_energy_is_enough() -> None:
+    assert judge(IN_FORCE, facts(it_power_kw=None), window("1.2", it_j=1)).outcome is Outcome.COMPLIANT
 
 
 def test_below_one_within_two_uncertainties_is_not_invalid() -> None:
@@ -227,11 +243,19 @@ def test_a_short_window_is_never_judged() -> None:
         judge(IN_FORCE, facts(), window("1.2", to_ms=30 * 86_400_000))
     with pytest.raises(Fatal, match=r"not on 367\.00 days"):
         judge(IN_FORCE, facts(), window("1.2", to_ms=367 * 86_400_000))
+    with pytest.raises(Fatal, match=r"not on 1\.00 days"):
+        judge(IN_FORCE, facts(), window("1.2", from_ms=YEAR_MS - 86_400_000))
 
 
-@pytest.mark.parametrize("extra_ms", [-3_600_000, 0, 86_400_000, 86_400_000 + 3_600_000])
+@pytest.mark.parametrize("extra_ms", [-7_200_000, -3_600_000, 0, 86_400_000, 86_400_000 + 7_200_000])
 def test_leap_years_and_clock_changes_are_years(extra_ms: int) -> None:
     assert outcome(IN_FORCE, "1.2", to_ms=YEAR_MS + extra_ms) is Outcome.COMPLIANT
+
+
+@pytest.mark.parametrize("extra_ms", [-7_200_001, 86_400_000 + 7_200_001])
+def test_more_than_a_clock_change_is_no_year(extra_ms: int) -> None:
+    with pytest.raises(Fatal, match="is judged on a year"):
+        outcome(IN_FORCE, "1.2", to_ms=YEAR_MS + extra_ms)
 
 
 # bounds
@@ -281,6 +305,14 @@ def test_figures_are_text_that_never_crosses_the_limit() -> None:
     assert (finding.from_ms, finding.to_ms, finding.total_j, finding.it_j) == (0, YEAR_MS, 1_300_000_040_000_000, IT_J)
 
 
+def test_a_limit_of_any_decimals_is_not_crossed_by_any_figure() -> None:
+    fine = dataclasses.replace(IN_FORCE, limit=Fraction("1.234"))
+    over = judge(fine, facts(), window("1.2340001", coverage=Fraction("0.9600001")))
+    assert (over.limit, over.pue, over.pue_lower) == ("1.234", "1.2340001", "1.2340001")
+    assert over.coverage == "0.9600001"
+    assert judge(fine, facts(), window("1.2339999")).pue_upper == "1.2339999"
+
+
 def test_bounds_are_rounded_outwards() -> None:
     third = Fraction(4, 3)
     finding = judge(IN_FORCE, facts(), window(third, u_pue=0.0037851))
@@ -323,7 +355,8 @@ def test_the_first_day_of_a_cutoff_counts() -> None:
 def test_a_missing_fact_is_no_guess(changes: dict[str, Any], reason: str) -> None:
     finding = judge(IN_FORCE, facts(**changes), window("1.9"))
     assert (finding.outcome, finding.reasons) == (Outcome.INSUFFICIENT_DATA, (reason,))
-    assert judge(GRADE, facts(standard_racks=None), None).reasons[0] == "racks_unknown"
+    finding = judge(GRADE, facts(standard_racks=None), None)
+    assert (finding.outcome, finding.reasons[0]) == (Outcome.INSUFFICIENT_DATA, "racks_unknown")
 
 
 def test_out_of_scope_needs_no_further_facts() -> None:
@@ -490,6 +523,28 @@ def test_the_headline_is_the_strictest_binding_rule() -> None:
     first = headline(findings_of(looser, NEW, IN_FORCE, strict, RETROFIT))
     assert first is not None
     assert (first.rule, first.headline, first.binding) == ("strict", True, True)
+
+
+@pytest.mark.parametrize(
+    ("strict", "loose"),
+    [
+        ((Kind.LIMIT, "<=", "1.3"), (Kind.LIMIT, "<=", "1.4")),
+        ((Kind.LIMIT, "<=", "1.3"), (Kind.LIMIT, "<", "1.4")),
+        ((Kind.LIMIT, "<", "1.3"), (Kind.LIMIT, "<=", "1.3")),
+        ((Kind.DUTY, ">=", "1.3"), (Kind.DUTY, ">", "1.3")),
+    ],
+)
+def test_a_lower_limit_is_stricter_and_then_a_limit_that_is_itself_too_much(
+    strict: tuple[Kind, str, str], loose: tuple[Kind, str, str]
+) -> None:
+    rules = [
+        dataclasses.replace(IN_FORCE, id=name, kind=kind, comparator=comparator, limit=Fraction(limit))
+        for name, (kind, comparator, limit) in (("z", strict), ("a", loose))
+    ]
+    for order in (rules, rules[::-1]):
+        first = headline(findings_of(*order))
+        assert first is not None
+        assert first.rule == "z"
 
 
 def test_without_a_binding_rule_the_strictest_draft_is_the_headline() -> None:
