@@ -10,7 +10,7 @@ import pytest
 
 from pue.errors import Fatal
 from pue.facility import facility_curve
-from pue.quality import Flag
+from pue.quality import Flag, Quality
 from pue.registers import register_slots
 from pue.rolling import WindowResult, window_result
 from pue.series import MAX_ENERGY_J, SLOT_MS
@@ -70,6 +70,7 @@ def test_without_a_known_limit_a_missing_meter_has_no_upper_bound() -> None:
     more = whole(energies=known, terms=(mains, feeds, term("chiller", 1, **endless)))
     assert (more.total_lower_j, more.total_upper_j, more.pue_upper) == (400 * KWH, MAX_ENERGY_J, None)
     assert more.pue_lower == Fraction(4, 3)
+    assert (more.it_lower_j, more.it_upper_j) == (300 * KWH, 300 * KWH)
     less = whole(energies=known, terms=(mains, feeds, term("office", -1, **endless)))
     assert (less.total_lower_j, less.total_upper_j, less.pue_lower) == (0, 400 * KWH, Fraction(0))
     it = whole(energies=known, terms=(mains, feeds, term("ups-b", b=1, **endless)))
@@ -104,6 +105,23 @@ def test_a_share_of_a_third_is_rounded_once_per_edge() -> None:
     assert result.total_lower_j <= 1 <= result.total_upper_j
 
 
+def test_half_a_joule_is_rounded_up_and_its_edge_bounds_outwards_with_one_joule_to_spare() -> None:
+    """6 J flow within two slots, 3 of them perhaps on the other side of the edge: halves are 1.5 J, then 3 J."""
+    slots = {key("shared"): register_slots(samples((0, 0), (2 * SLOT_MS, 6), (3 * SLOT_MS, 6)), [version()])}
+    curve = facility_curve(slots, [term("shared", Fraction(1, 2))], 0, 2 * SLOT_MS)
+    assert curve.total_j.tolist() == [0, 2, 3]
+    assert curve.total.below_j.tolist() == [1, 3, 1]
+    assert curve.total.above_j.tolist() == [1, 3, 1]
+
+
+@pytest.mark.parametrize(("weight", "low_j", "high_j"), [(1, [0, 0, 0], [0, 32, 63]), (-1, [0, -32, -63], [0, 0, 0])])
+def test_a_share_of_unknown_energy_is_rounded_outwards(weight: int, low_j: list[int], high_j: list[int]) -> None:
+    """A missing meter of 1 W holds up to 900 J a slot: 900 / 29 = 31.03, 1800 / 29 = 62.07."""
+    curve = facility_curve({}, [term("lost", Fraction(weight, 29), max_power_w=1)], 0, 2 * SLOT_MS)
+    assert curve.total.low_j.tolist() == low_j
+    assert curve.total.high_j.tolist() == high_j
+
+
 def test_a_weight_holds_from_its_start_to_its_end() -> None:
     terms = (
         term("main-a", 1, to_ms=SLOT_MS),
@@ -119,6 +137,18 @@ def test_a_weight_holds_from_its_start_to_its_end() -> None:
 def test_a_weight_that_starts_inside_a_slot_holds_from_the_next_one() -> None:
     result = whole(energies={"main-a": [400, 500], "ups-a": [300, 300]}, terms=(term("main-a", 1, from_ms=1), FEEDS[0]))
     assert result.total_j == 500 * KWH
+
+
+@pytest.mark.parametrize("span", [{"from_ms": SLOT_MS}, {"to_ms": SLOT_MS}])
+def test_a_meters_coverage_is_of_the_time_in_which_it_has_a_weight(span: dict[str, int]) -> None:
+    result = window_result(facility_curve({}, [term("main-a", 1, **span)], 0, 2 * SLOT_MS), 0, 2 * SLOT_MS)
+    assert result.coverage_by_meter == {"main-a": 0}
+
+
+def test_a_term_of_another_time_is_no_part_of_the_curve() -> None:
+    terms = (term("main-a", 1, to_ms=SLOT_MS), term("main-b", 1, from_ms=SLOT_MS), term("old", 1, to_ms=0))
+    curve = facility_curve({}, (*terms, term("new", 1, from_ms=2 * SLOT_MS)), 0, 2 * SLOT_MS)
+    assert curve.terms == terms[:2]
 
 
 def test_a_change_of_weight_between_two_readings_keeps_the_truth_inside() -> None:
@@ -164,6 +194,56 @@ def test_gaps_of_two_required_meters_in_one_slot_add_up_to_at_most_the_slot() ->
     three = facility_curve(slots, [MAINS[0], *FEEDS], 0, 2 * SLOT_MS)
     assert two.gap_ms.tolist() == [0, 600_000, 600_000]
     assert three.gap_ms.tolist() == [0, SLOT_MS, SLOT_MS]
+
+
+def test_shares_of_energy_are_weighed_and_the_worse_of_facility_and_it_is_told() -> None:
+    """Facility: 30 / 3 = 10 measured, 30 allocated. IT: 20 / 2 = 10 measured, 90 read by a person."""
+    by_hand = [int(Quality.OUT_OF_BAND)] * 3
+    slots = {
+        key("main-a"): kwh_slots(10, 20),
+        key("main-b"): register_slots(samples((0, 0), (2 * SLOT_MS, 30)), [version(KWH, 10**9)]),
+        key("ups-a"): kwh_slots(10, 10),
+        key("ups-b"): register_slots(
+            samples((0, 0), (SLOT_MS, 40), (2 * SLOT_MS, 90), quality=by_hand), [version(KWH, 10**9)]
+        ),
+    }
+    terms = [term("main-a", Fraction(1, 3)), MAINS[1], term("ups-a", b=Fraction(1, 2)), FEEDS[1]]
+    result = window_result(facility_curve(slots, terms, 0, 2 * SLOT_MS), 0, 2 * SLOT_MS)
+    assert result.quality_share == {
+        "measured": Fraction(1, 10),
+        "allocated": Fraction(3, 4),
+        "manual": Fraction(9, 10),
+    }
+
+
+def test_energy_is_exact_beyond_what_a_float_holds() -> None:
+    """2**53 J and 1 J: as floats their sum would lose the one."""
+    slots = {key(meter): register_slots(samples((0, 0), (SLOT_MS, 1)), [version()]) for meter in ("many", "one")}
+    curve = facility_curve(slots, [term("many", 2**53, 1), term("one", 1, 0)], 0, SLOT_MS)
+    result = window_result(curve, 0, SLOT_MS)
+    assert (result.total_j, result.pue) == (2**53 + 1, Fraction(2**53 + 1))
+    assert result.quality_share == {"measured": 1}
+
+
+def test_every_column_of_a_curve_is_whole_numbers_and_starts_at_nothing() -> None:
+    for curve in (facility({**DAY}, *MAINS, *FEEDS), facility({"main-a": [400]}, *MAINS, *FEEDS)):
+        sums = [curve.gap_ms, curve.meter_j, curve.meter_gap_ms, curve.meter_slots, *curve.quality_j.values()]
+        for side in (curve.total, curve.it):
+            sums += [side.energy_j, side.low_j, side.high_j, side.no_low, side.no_high]
+            assert side.below_j.tolist() == side.above_j.tolist() == [0, 0]
+            assert side.below_j.dtype == side.above_j.dtype == np.int64
+        for column in sums:
+            assert column.dtype == np.int64
+            assert column.shape[-1] == 2
+            assert not column[..., 0].any()
+
+
+def test_slots_in_which_a_bound_is_missing_are_counted() -> None:
+    lost = {"required": False, "max_power_w": 0}
+    terms = (MAINS[0], term("chiller", 1, from_ms=SLOT_MS, **lost), term("office", -1, to_ms=SLOT_MS, **lost))
+    curve = facility({"main-a": [400, 400, 400]}, *terms)
+    assert curve.total.no_high.tolist() == [0, 0, 1, 2]
+    assert curve.total.no_low.tolist() == [0, 1, 1, 1]
 
 
 # Parents and children
@@ -249,6 +329,22 @@ def test_a_window_off_the_slot_grid_is_refused() -> None:
 def test_weights_that_would_pass_the_range_are_refused() -> None:
     with pytest.raises(Fatal, match="check their weights"):
         facility({"main": [10**9]}, term("main", 10**9))
+    with pytest.raises(Fatal, match="check their weights"):
+        facility({"main": [500]}, term("main", 10**10))
+
+
+def test_a_missing_meters_energy_that_would_pass_the_range_is_refused_although_its_child_is_known() -> None:
+    """1000 kWh at most, at least the child's 900: 3.6e9 J x 2e9 are more than 2**62 J."""
+    terms = (term("ups", 2 * 10**9, max_power_w=4_000_000), term("out", b=1, parent="ups"))
+    with pytest.raises(Fatal, match="check their weights"):
+        facility({"out": [900]}, *terms)
+
+
+def test_a_window_of_no_time_holds_nothing() -> None:
+    curve = facility_curve({}, [term("main", 1)], SLOT_MS, SLOT_MS)
+    result = window_result(curve, SLOT_MS, SLOT_MS)
+    assert (curve.edges_ms.tolist(), curve.terms) == ([SLOT_MS], ())
+    assert (result.total_j, result.total_upper_j, result.pue, result.coverage) == (0, 0, None, Fraction(0))
 
 
 @pytest.mark.parametrize("weight", [Fraction(1, 3**50), Fraction(10**30)])
