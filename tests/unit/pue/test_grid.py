@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pue.grid import UNBOUNDED_J, Row, lay
+from pue.grid import UNBOUNDED_J, Row, Term, lay
 from pue.quality import Flag
 from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Int64, Slots
@@ -30,9 +30,9 @@ def grid(first: int, last: int) -> Int64:
     return int64(*(number * SLOT_MS for number in range(first, last + 1)))
 
 
-def within(first: int | None, last: int | None) -> dict[str, int | None]:
-    """Validity of a term from one slot to another."""
-    return {"from_ms": 0 if first is None else first * SLOT_MS, "to_ms": None if last is None else last * SLOT_MS}
+def within(first: int, last: int | None, max_power_w: int = 1_000_000) -> Term:
+    """A term that is valid from one slot to another."""
+    return term("m", from_ms=first * SLOT_MS, to_ms=None if last is None else last * SLOT_MS, max_power_w=max_power_w)
 
 
 @pytest.mark.parametrize("start", [10, 11, 12])
@@ -71,21 +71,21 @@ def test_a_hole_between_slots_is_found_whatever_the_number_of_slots() -> None:
 
 @pytest.mark.parametrize("last", [None, 12])
 def test_a_slot_without_an_upper_bound_has_no_number_for_it(last: int | None) -> None:
-    row = lay(slots([1, 2, 3], unknown=[MAX_ENERGY_J, 4, 0]), term("m", **within(None, last)), grid(10, 12))
+    row = lay(slots([1, 2, 3], unknown=[MAX_ENERGY_J, 4, 0]), within(0, last), grid(10, 12))
     assert (row.high_j.tolist(), row.unbounded.tolist()) == ([0, 4], [True, False])
-    row = lay(slots([1, 2, 3], unknown=[4, MAX_ENERGY_J, 0]), term("m", **within(11, last)), grid(10, 12))
+    row = lay(slots([1, 2, 3], unknown=[4, MAX_ENERGY_J, 0]), within(11, last), grid(10, 12))
     assert (row.high_j.tolist(), row.unbounded.tolist()) == ([0, 0], [False, True])
 
 
 def test_a_missing_meter_without_a_limit_is_unbounded_only_while_its_weight_holds() -> None:
-    row = lay(None, term("m", max_power_w=0, **within(11, 12)), grid(10, 13))
+    row = lay(None, within(11, 12, max_power_w=0), grid(10, 13))
     assert row.unbounded.tolist() == [False, True, False]
 
 
 def test_bounds_of_an_edge_at_which_a_weight_starts_or_ends_go_into_the_slot_beside_it() -> None:
     """What the edge lets the first slot hold more, slot 11: 2; less: 20. The last slot, 12, more: 40, less: 4."""
     laid = slots([1, 1, 1, 1, 1], [0, 7, 9, 0, 0], below=[1, 2, 3, 4, 5], above=[10, 20, 30, 40, 50])
-    row = lay(laid, term("m", **within(11, 13)), grid(10, 14))
+    row = lay(laid, within(11, 13), grid(10, 14))
     assert row.energy_j.tolist() == [0, 1, 1, 0]
     assert row.low_j.tolist() == [0, -20, -4, 0]
     assert row.high_j.tolist() == [0, 7 + 2, 9 + 40, 0]
