@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from pue.days import DAY_MS
 from pue.quality import Flag, Quality
 from pue.registers import RegisterVersion, power_slots, register_slots
 from pue.series import SLOT_MS
-from pue.slots import Slots
+from pue.slots import Samples, Slots
 from pue.stream import NOTHING, MeterStream, SiteStream
 from tests.unit.pue.meters import MINUTE_MS, int64, samples, version
 
@@ -171,3 +173,108 @@ def test_three_readings_of_one_time_keep_the_order_of_their_batches() -> None:
         stream.add(MINUTE_MS, MINUTE_MS, order, 0, order)
     stream.add(SLOT_MS, SLOT_MS, 8, 0, 10)
     assert stream.slots().energy_j.tolist() == [3, 0]
+
+
+# Readings that follow the last one touch its slot and theirs, others those of twelve readings before. The meters here
+# can carry 2 counts per ms; where they show 2**30, a float32 register's resolution is 2**30 / 2**23 = 128 counts. Reads
+# take 30 s, so that from one slot to the next a rise of 2 * (900_000 + 30_000) + 1 + 128 = 1_860_129 can be true.
+
+FULL = 1 << 30
+MOST = 1_860_129
+LAST = 94
+"""Slot of the newest reading, the last but one of a day."""
+RISING = tuple(FULL + 100 * place for place in range(20))
+
+Asked = tuple[int, int, int, int, int]
+
+
+def asked(number: int, count: int, *, took_ms: int = 30_000, order: int = 0) -> Asked:
+    """A reading at the start of a slot."""
+    return number * SLOT_MS - took_ms, number * SLOT_MS, count, 0, order
+
+
+def fast(**changes: object) -> RegisterVersion:
+    return version(1, 2000, **changes)
+
+
+def batch(readings: Sequence[Asked], *versions: RegisterVersion) -> Slots:
+    return register_slots(Samples(*np.array(readings, np.int64).reshape(-1, 5).T), versions)
+
+
+def fed(readings: Sequence[Asked], *versions: RegisterVersion, gauge: bool = False) -> MeterStream:
+    stream = MeterStream(versions, gauge=gauge)
+    for reading in readings:
+        stream.add(*reading)
+    return stream
+
+
+class Next(NamedTuple):
+    """A reading of a meter that has shown some counts, one per slot, and whether it follows them."""
+
+    follows: bool
+    t0_ms: int
+    t1_ms: int
+    shown: int
+    quality: int = 0
+    counts: tuple[int, ...] = RISING
+    version: RegisterVersion = fast()
+
+    @property
+    def before(self) -> list[Asked]:
+        return [asked(LAST - 19 + place, count, order=place) for place, count in enumerate(self.counts)]
+
+    @property
+    def reading(self) -> Asked:
+        return self.t0_ms, self.t1_ms, self.shown, self.quality, 99
+
+    @property
+    def touched(self) -> tuple[int, int]:
+        reach = 0 if self.follows else 11
+        earlier = 1 if self.t1_ms == LAST * SLOT_MS else 0
+        return (LAST - earlier - reach) * SLOT_MS, (self.t1_ms // SLOT_MS + 1) * SLOT_MS
+
+
+END = (LAST + 1) * SLOT_MS
+MIDNIGHT = END + SLOT_MS
+SO_FAR = RISING[-1]
+TOP = (1 << 62) - 1
+NEXT = {
+    "no rise": Next(True, END, END, SO_FAR),
+    "the most": Next(True, END, END, SO_FAR + MOST),
+    "more": Next(False, END, END, SO_FAR + MOST + 1),
+    "a fall": Next(False, END, END, SO_FAR - 1),
+    "a fall to little": Next(False, END, END, 600, counts=tuple(range(0, 20_000, 1000))),
+    "slow": Next(True, END - 60_000, END, SO_FAR),
+    "too slow": Next(False, END - 60_001, END, SO_FAR),
+    "asked after the reply": Next(False, END + 1, END, SO_FAR),
+    "of a clock without a master": Next(False, END, END, SO_FAR, int(Quality.CLOCK_UNSYNCED)),
+    "of the same time": Next(False, LAST * SLOT_MS, LAST * SLOT_MS, SO_FAR + 1),
+    "just before midnight": Next(True, MIDNIGHT - 1, MIDNIGHT - 1, SO_FAR),
+    "at midnight": Next(False, MIDNIGHT, MIDNIGHT, SO_FAR),
+    "just before the version ends": Next(True, END, END, SO_FAR, version=fast(to_ms=END + 1)),
+    "when the version ends": Next(False, END, END, SO_FAR, version=fast(to_ms=END)),
+    "zero after zeros": Next(True, END, END, 0, counts=(0,) * 20),
+    "the highest there is": Next(True, END, END, 999, counts=(999,) * 20, version=fast(modulus=1000)),
+    "the modulus": Next(False, END, END, 1000, counts=(999,) * 20, version=fast(modulus=1000)),
+    "the highest of all": Next(True, END, END, TOP, counts=(TOP,) * 20),
+    "out of range": Next(False, END, END, TOP + 1, counts=(TOP,) * 20),
+}
+
+
+@pytest.mark.parametrize("then", NEXT.values(), ids=NEXT)
+def test_a_reading_that_follows_touches_two_slots_and_any_other_those_of_twelve_before(then: Next) -> None:
+    stream = fed(then.before, then.version)
+    assert stream.add(*then.reading) == then.touched
+    assert same(stream.slots(), batch([*then.before, then.reading], then.version))
+
+
+def test_a_site_tells_readings_that_follow_from_others_as_its_meters_do() -> None:
+    cases = list(NEXT.values())
+    site = SiteStream([MeterStream([case.version]) for case in cases])
+    for tick in zip(*(case.before for case in cases), strict=True):
+        site.tick(*np.array(tick, np.int64).T)
+    start, end = site.tick(*np.array([case.reading for case in cases], np.int64).T)
+    assert list(zip(start.tolist(), end.tolist(), strict=True)) == [case.touched for case in cases]
+    assert {start.dtype, end.dtype} == {np.dtype(np.int64)}
+    for meter, case in enumerate(cases):
+        assert same(site.slots(meter), batch([*case.before, case.reading], case.version))
