@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from pue.days import DAY_MS, Days, Reading
-from tests.unit.pue.meters import int64
 
 
 def reading(time_ms: int, count: int = 0) -> Reading:
@@ -16,7 +16,7 @@ def test_readings_appended_at_once_each_go_to_their_own_day() -> None:
     times = [DAY_MS - 1, DAY_MS, 2 * DAY_MS - 1, 3 * DAY_MS]
     rows = [reading(time, count) for count, time in enumerate(times)]
     days = Days()
-    days.extend(tuple(int64(*column) for column in zip(*rows, strict=True)))
+    days.extend(np.array(rows, np.int64).T)
     assert list(days.since(0)) == rows
     assert [days.day(time).count.tolist() for time in times] == [[0], [1, 2], [1, 2], [3]]
 
