@@ -104,10 +104,10 @@ class Days:
             bisect_left(self._numbers, first_ms // DAY_MS) : bisect_right(self._numbers, last_ms // DAY_MS)
         ]
         parts = [_part(self._days[number], first_ms, last_ms) for number in numbers]
-        return Samples(*(np.concatenate([np.empty(0, np.int64), *column]) for column in zip(*parts, strict=True)))
+        return Samples(*np.concatenate([np.empty((5, 0), np.int64), *parts], axis=1))
 
 
-def _part(day: Day, first_ms: int, last_ms: int) -> list[Int64]:
-    """Copies of a day's columns: a view would lock them against growing."""
+def _part(day: Day, first_ms: int, last_ms: int) -> Int64:
+    """Copies of a day's columns: a view would lock them against growing. (5, N)"""
     start, end = bisect_left(day.t1, first_ms), bisect_right(day.t1, last_ms)
-    return [np.array(column[start:end], np.int64) for column in day.columns]
+    return np.array([column[start:end] for column in day.columns], np.int64)

@@ -169,7 +169,7 @@ def _take(data: bytes) -> tuple[int, bytes, bytes] | None:
     tag, length, start = data[0], data[1], 2
     if length & 0x80:
         start = 2 + (length & 0x7F)
-        if length == 0x80 or len(data) < start:
+        if length == 0x80:
             return None
         length = int.from_bytes(data[2:start], "big")
     if len(data) < start + length:

@@ -37,7 +37,7 @@ class Weighted:
     low_j, high_j
         What all slots hold beyond `energy_j` at least and at most, since the first edge. (E,) [J]
     no_low, no_high
-        Slots without a lower or upper bound since the first edge. (E,) [-]
+        Slots without a lower or upper bound since the first edge, counted once per meter. (E,) [-]
     """
 
     energy_j: Int64
@@ -239,7 +239,7 @@ def _check_range(rows: Sequence[Row], numbers: Sequence[int], unit: int) -> None
     largest = 2 * max(unit, *(abs(number) for number in numbers)) if numbers else 0
     for row, number in zip(rows, numbers, strict=True):
         columns = [row.energy_j, row.below_j, row.above_j]
-        columns += [] if row.is_exact else [row.high_j, -row.low_j]
+        columns += [] if row.is_exact else [row.high_j, row.low_j]
         largest += abs(number) * sum(int(column.max(initial=0)) for column in columns) * (len(row.energy_j) + 1)
     if largest >= MAX_ENERGY_J:
         raise Fatal(

@@ -211,7 +211,7 @@ def _poor(rule: Rule, window: WindowResult) -> list[Reason]:
 def _invalid(rule: Rule, facts: Facts, window: WindowResult) -> list[Reason]:
     two_u = 2 * round_micro(window.u_pue or 0.0)
     found = {
-        Reason.NO_IT_ENERGY: window.it_j <= 0 or window.pue is None,
+        Reason.NO_IT_ENERGY: window.pue is None,
         Reason.IT_LOAD_TOO_LOW: window.it_j < _least_it_j(rule, facts, window),
         Reason.PUE_BELOW_ONE: window.pue is not None and window.pue + two_u < 1,
         Reason.BALANCE_BROKEN: bool(window.flags & Flag.BALANCE),

@@ -73,7 +73,8 @@ def forecast(days: DailyEnergy, horizon_days: int = YEAR_DAYS) -> Forecast:
     Parameters
     ----------
     days
-        The facility's days up to today, ascending; at least a year of usable ones.
+        The facility's days up to today, ascending. A coming day has the weather its day had one and two years before;
+        one without takes the season's overhead.
     horizon_days
         How far ahead. [days]
 
@@ -127,19 +128,25 @@ def _project(days: DailyEnergy, horizon: int) -> tuple[Float64, float]:
     if len(known.day) < MIN_VALID_DAYS:
         raise Fatal(f"a forecast needs {MIN_VALID_DAYS} usable days and got {len(known.day)}; wait for more data")
     known = known.select(known.day > known.day[-1] - _FIT_DAYS)
+    it_j = float(np.mean(known.it_j[-_RECENT_DAYS:]))
+    coming = _coming_days(days, horizon, it_j)
+    today = int(days.day[-1])
+    overhead = _overhead(known, coming, today, has_weather=False)
     with_weather = known.select(np.isfinite(known.wet_bulb_c))
-    has_weather = len(with_weather.day) >= MIN_VALID_DAYS
-    known = with_weather if has_weather else known
-    today, load_j = int(days.day[-1]), float(np.mean(known.it_j))
+    if len(with_weather.day) >= MIN_VALID_DAYS:
+        by_weather = _overhead(with_weather, coming, today, has_weather=True)
+        overhead = np.where(np.isfinite(by_weather), by_weather, overhead)
+    return overhead, it_j
+
+
+def _overhead(known: DailyEnergy, coming: list[DailyEnergy], today: int, *, has_weather: bool) -> Float64:
+    """Overhead of coming days as that of known ones, the mean over scenarios; NaN where none has the weather. (H,)"""
+    load_j = float(np.mean(known.it_j))
     design = _with_trend(known, load_j, today, has_weather=has_weather)
     coefficients = least_squares(design, known.overhead)
     level = float(np.mean((known.overhead - weighted_sum(design, coefficients))[-_RECENT_DAYS:]))
-    it_j = float(np.mean(known.it_j[-_RECENT_DAYS:]))
-    scenarios = [
-        weighted_sum(_with_trend(future, load_j, today, has_weather=has_weather), coefficients)
-        for future in _futures(days, horizon, it_j)
-    ]
-    return level + _mean_of_known(np.stack(scenarios)), it_j
+    designs = [_with_trend(scenario, load_j, today, has_weather=has_weather) for scenario in coming]
+    return level + _mean_of_known(np.stack([weighted_sum(each, coefficients) for each in designs]))
 
 
 def _with_trend(days: DailyEnergy, load_j: float, today: int, *, has_weather: bool) -> Float64:
@@ -147,8 +154,8 @@ def _with_trend(days: DailyEnergy, load_j: float, today: int, *, has_weather: bo
     return np.vstack([columns(days, load_j, has_weather=has_weather), trend])
 
 
-def _futures(days: DailyEnergy, horizon: int, it_j: float) -> list[DailyEnergy]:
-    """The coming days with the weather of each past year."""
+def _coming_days(days: DailyEnergy, horizon: int, it_j: float) -> list[DailyEnergy]:
+    """The coming days, once with the weather of each past year."""
     day = days.day[-1] + np.arange(1, horizon + 1)
     load, valid = np.full(horizon, round(it_j)), np.ones(horizon, np.bool_)
     return [DailyEnergy(day, load, load, _weather_of(days, day - years * YEAR_DAYS), valid) for years in _WEATHER_YEARS]
@@ -160,11 +167,10 @@ def _weather_of(days: DailyEnergy, wanted: Int64) -> Float64:
 
 
 def _mean_of_known(values: Float64) -> Float64:
-    """Mean over scenarios, leaving out unknown ones; a day without any takes the mean of the others. (H,)"""
+    """Mean over scenarios, leaving out unknown ones; NaN where all are unknown. (H,)"""
     known = np.isfinite(values)
-    mean = np.where(known, values, 0).sum(0) / np.maximum(known.sum(0), 1)
-    anyone = known.any(0)
-    return np.asarray(np.where(anyone, mean, mean[anyone].sum() / max(int(anyone.sum()), 1)), np.float64)
+    count = known.sum(0)
+    return np.asarray(np.where(known, values, 0).sum(0) / np.where(count > 0, count, np.nan), np.float64)
 
 
 def _trailing(days: DailyEnergy, overhead: Float64, it_j: float) -> Float64:
@@ -199,4 +205,4 @@ def _worst_error(days: DailyEnergy, past: DailyEnergy, horizon: int) -> float:
     usable = days.usable
     total, it = (_sums(np.where(usable, column, 0), first, last) for column in (days.total_j, days.it_j))
     ahead = np.arange(1, horizon + 1)
-    return float(np.max((np.abs(predicted - total / it) / ahead)[_RECENT_DAYS - 1 :], initial=0.0))
+    return float(np.max((np.abs(predicted - total / it) / ahead)[_RECENT_DAYS - 1 :]))

@@ -177,7 +177,7 @@ def _coverage_by_meter(curve: FacilityCurve, first: int, last: int) -> dict[str,
 
 def _flags(curve: FacilityCurve, first: int, last: int) -> int:
     broken = any(balance.broken(first, last) for balance in curve.balances)
-    return int(np.bitwise_or.reduce(curve.flags[first:last], initial=0)) | (int(Flag.BALANCE) if broken else 0)
+    return int(np.bitwise_or.reduce(curve.flags[first:last])) | (int(Flag.BALANCE) if broken else 0)
 
 
 def _quality_share(curve: FacilityCurve, first: int, last: int) -> dict[str, Fraction]:

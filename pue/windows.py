@@ -71,8 +71,8 @@ def _first_of(year: int, month: int, zone: ZoneInfo) -> int:
 
 
 def _day_before(midnight_ms: int, zone: ZoneInfo) -> int:
-    noon = datetime.fromtimestamp(midnight_ms / 1000 - 12 * 3600, UTC).astimezone(zone)
-    return _midnight(noon.year, noon.month, noon.day, zone)
+    before = datetime.fromtimestamp(midnight_ms / 1000 - 1, UTC).astimezone(zone)
+    return _midnight(before.year, before.month, before.day, zone)
 
 
 def _midnight(year: int, month: int, day: int, zone: ZoneInfo) -> int:

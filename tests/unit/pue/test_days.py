@@ -39,3 +39,10 @@ def test_a_range_holds_the_readings_of_both_its_ends() -> None:
         days.insert(reading(time))
     assert days.between(DAY_MS, 2 * DAY_MS).t1_ms.tolist() == times[1:4]
     assert days.between(DAY_MS + 2, 2 * DAY_MS - 1).t1_ms.tolist() == []
+
+
+def test_a_range_without_a_day_is_empty() -> None:
+    days = Days()
+    days.insert(reading(5 * DAY_MS))
+    assert days.between(0, DAY_MS).t1_ms.tolist() == []
+    assert days.between(5 * DAY_MS + 1, 6 * DAY_MS).count.tolist() == []

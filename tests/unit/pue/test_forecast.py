@@ -79,11 +79,22 @@ def test_each_coming_day_has_the_weather_of_its_day_a_year_before(count: int, ho
     assert forecast(replace(days, wet_bulb_c=wet_bulb_c), horizon).pue == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("horizon", [2, 3])
-def test_a_coming_day_of_unknown_weather_is_as_the_others(horizon: int) -> None:
-    days = steady(400)
-    days.wet_bulb_c[-365] = UNKNOWN  # of the first coming day
+@pytest.mark.parametrize(("count", "known_days"), [(300, 300), (400, 364), (800, 320)])
+@pytest.mark.parametrize("horizon", [1, 30, 365])
+def test_coming_days_of_unknown_weather_have_the_overhead_of_the_season(
+    count: int, known_days: int, horizon: int
+) -> None:
+    days = steady(count)
+    days.wet_bulb_c[:-known_days] = UNKNOWN
     assert forecast(days, horizon).pue == pytest.approx(1.25, abs=1e-9)
+
+
+def test_cold_days_without_weather_are_not_as_the_hot_ones_with_it() -> None:
+    # a wave around 0.25 of a year's length, linear in the wet bulb; half a wave without weather leaves 0.05 2/pi more
+    overhead = 0.25 + 0.05 * np.cos(2 * np.pi * (18_000 + np.arange(731)) / 365.25)
+    hot = overhead > 0.25
+    days = plant(overhead, np.where(hot, 8 + 50 * (overhead - 0.2), UNKNOWN))
+    assert forecast(days).pue[-1] == pytest.approx(1.25, abs=1e-3)
 
 
 def test_a_trend_is_carried_on_per_year_with_a_light_pull_towards_none() -> None:
