@@ -24,8 +24,8 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev
-	@$(PYTEST) -q -n 2 tests/unit tests/property tests/fuzz tests/architecture \
-	    --cov=pue --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
+	@$(PYTEST) -q -n 2 tests/unit/pue --cov=pue --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
+	@$(PYTEST) -q -n 2 tests/unit tests/property tests/fuzz tests/architecture --ignore=tests/unit/pue
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench
