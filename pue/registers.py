@@ -100,7 +100,9 @@ def power_slots(
 
 def _with_replacements(points: Points, versions: Sequence[RegisterVersion]) -> Points:
     """Add the declared final and initial readings of every replacement between the first and the last point."""
-    first_ms, last_ms = (int(points.t1_ms[0]), int(points.t1_ms[-1])) if len(points) else (0, 0)
+    if len(points) == 0:
+        return points
+    first_ms, last_ms = int(points.t1_ms[0]), int(points.t1_ms[-1])
     for index in range(1, len(versions)):
         declared = versions[index].replacement
         if declared is not None and first_ms < versions[index].from_ms <= last_ms:

@@ -9,8 +9,19 @@ import numpy as np
 import pytest
 
 from pue.errors import Fatal
+from pue.points import points_of
 from pue.quality import Flag, Quality
-from pue.registers import power_slots, register_slots, register_versions
+from pue.registers import (
+    AMBIGUOUS,
+    BAD,
+    KNOWN,
+    ROLLOVER,
+    RegisterVersion,
+    power_slots,
+    register_slots,
+    register_versions,
+    relate,
+)
 from pue.series import MAX_ENERGY_J, SLOT_MS
 from pue.slots import Samples, Slots
 from pue.topology import Meter, MeterVersion, Register, Replacement
@@ -368,6 +379,16 @@ def test_energy_that_passes_the_range_by_wrapping_is_refused() -> None:
         register_slots(samples(*readings), [row])
 
 
+def test_energy_that_just_reaches_the_range_by_wrapping_is_refused() -> None:
+    """Four wraps of a quarter of the range."""
+    quarter = MAX_ENERGY_J // 4
+    readings = [(place * SLOT_MS, [3 * quarter // 4, quarter // 4][place % 2]) for place in range(8)]
+    row = version(1, quarter // 1500, modulus=quarter)
+    assert register_slots(samples(*readings[:7]), [row]).energy_j.tolist() == [quarter // 2] * 6 + [0]
+    with pytest.raises(Fatal, match="check its modulus"):
+        register_slots(samples(*readings), [row])
+
+
 def test_scaling_is_exact_where_a_float_is_not() -> None:
     assert scaled(int64(2**53 + 1, 0), Fraction(1)).tolist() == [2**53 + 1, 0]
     assert scaled(int64(2**60 + 1), Fraction(7, 3)).tolist() == [rounded((2**60 + 1) * Fraction(7, 3))]
@@ -505,6 +526,98 @@ def test_requests_of_two_readings_may_be_under_way_at_an_edge() -> None:
     readings = [(SLOT_MS + at, count) for at, count in ((-1000, 0), (5000, 600), (10_000, 900), (20_000, 1500))]
     slots = register_slots(samples(*readings, took_ms=12_000), [version(1, 1000)])
     assert (slots.below_j[1], slots.above_j[1]) == (100, 1400)
+
+
+NO_WRAP, WRAPS = version(1, 1000), version(1, 1000, modulus=4_000_000)
+
+
+@pytest.mark.parametrize(
+    ("register", "counts", "kind"),
+    [
+        pytest.param(NO_WRAP, (0, 900_001), KNOWN, id="a rise within the limit and a count"),
+        pytest.param(NO_WRAP, (0, 900_002), BAD, id="a rise beyond them"),
+        pytest.param(WRAPS, (0, 900_001), KNOWN, id="a rise of a register that wraps"),
+        pytest.param(WRAPS, (0, 900_002), BAD, id="a rise of it beyond them"),
+        pytest.param(WRAPS, (3_999_999, 900_000), ROLLOVER, id="a wrap within them"),
+        pytest.param(WRAPS, (3_999_999, 900_001), BAD, id="a wrap beyond them"),
+        pytest.param(version(1, 1000, modulus=900_000), (0, 1), AMBIGUOUS, id="a rise or a wrap"),
+        pytest.param(version(1, 1000, modulus=900_000), (0, 2), KNOWN, id="a rise, as a wrap is beyond them"),
+    ],
+)
+def test_two_readings_a_slot_apart_are_told_apart_by_the_last_count(
+    register: RegisterVersion, counts: tuple[int, int], kind: int
+) -> None:
+    """A meter of 1 kW counts at most 900,000 J in a slot, and one more as readings are cut off at whole counts."""
+    first, then = counts
+    points, _ = points_of(samples((0, first), (SLOT_MS, then)), [register])
+    assert relate(points, int64(0), int64(1), [register]).tolist() == [kind]
+
+
+def test_a_register_that_can_wrap_within_a_second_is_ambiguous_after_a_slot() -> None:
+    slots = register_slots(samples((0, 0), (SLOT_MS, 0)), [version(1, 2000, modulus=1000)])
+    assert flags(slots)[0] == Flag.AMBIGUOUS | Flag.MISSING
+
+
+def test_a_replacement_of_a_meter_without_readings_gives_no_slots() -> None:
+    assert len(register_slots(samples(), [version(to_ms=1), version(from_ms=1, replacement=(1, 0))])) == 0
+
+
+def test_a_replacement_at_the_moment_of_the_first_reading_adds_nothing() -> None:
+    rows = [version(to_ms=MINUTE_MS), version(from_ms=MINUTE_MS, replacement=(1000, 0))]
+    slots = register_slots(samples((MINUTE_MS, 1), (SLOT_MS, 11)), rows)
+    assert slots.energy_j.tolist() == [10, 0]
+
+
+def test_a_first_reading_that_the_others_contradict_is_no_spike() -> None:
+    """Requests take a minute, so that in time alone the last reading could come before the second."""
+    slots = register_slots(samples((0, 500), (1000, 100), (2000, 100), took_ms=MINUTE_MS), [version()])
+    assert flags(slots) == [Flag.RESET | Flag.MISSING]
+
+
+def test_the_energy_before_a_second_reading_with_a_mark_is_marked_too() -> None:
+    readings = [(place * SLOT_MS, place) for place in range(4)]
+    slots = register_slots(samples(*readings, quality=[0, Quality.CLOCK_UNSYNCED, 0, 0]), [version()])
+    assert flags(slots)[:3] == [Flag.SKEW, Flag.SKEW, 0]
+
+
+def test_registers_of_two_versions_are_exact_where_a_float_is_not() -> None:
+    rows = [version(to_ms=SLOT_MS), version(from_ms=SLOT_MS, replacement=(2**53 + 8, 2**53 + 1))]
+    slots = register_slots(samples((0, 2**53 + 1), (SLOT_MS, 2**53 + 2), (2 * SLOT_MS, 2**53 + 5)), rows)
+    assert slots.energy_j.tolist() == [8, 3, 0]
+
+
+def test_a_count_below_zero_is_put_aside_whatever_a_gauge_could_show() -> None:
+    slots = register_slots(samples((0, 0), (SLOT_MS, -5), (2 * SLOT_MS, 10)), [version()])
+    assert slots.energy_j.tolist() == [5, 5, 0]
+    assert flags(slots)[:2] == [Flag.ALLOCATED, Flag.ALLOCATED | Flag.NEGATIVE]
+
+
+def test_a_reading_at_the_end_of_the_only_version_is_left_out() -> None:
+    assert register_slots(samples((0, 0), (SLOT_MS, 5)), [version(to_ms=SLOT_MS)]).energy_j.tolist() == [0]
+
+
+def test_no_power_is_power() -> None:
+    slots = power_slots(samples((0, 0), (MINUTE_MS, 0), (2 * MINUTE_MS, 60)), [version()])
+    assert (slots.energy_j.tolist(), flags(slots)) == ([1800], [Flag.INTEGRATED])
+
+
+def test_integrated_power_is_exact_where_a_float_is_not() -> None:
+    """A mean of 3 * 10**13 + 0.5 W over 900 s."""
+    watts = 3 * 10**13
+    slots = power_slots(samples((0, watts), (SLOT_MS, watts + 1)), [version(1, 2 * watts)])
+    assert slots.energy_j.tolist() == [27_000_000_000_000_450, 0]
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        pytest.param([(0, 60), (MINUTE_MS, 90), (MINUTE_MS, 60), (2 * MINUTE_MS, 60)], id="two of one time"),
+        pytest.param([(0, 60), (2 * MINUTE_MS, 60), (MINUTE_MS, 60)], id="out of order"),
+    ],
+)
+def test_power_readings_come_in_any_order(readings: list[tuple[int, int]]) -> None:
+    slots = power_slots(samples(*readings), [version()])
+    assert slots.energy_j.tolist() == [4500 + 4500 if len(readings) == 4 else 7200]
 
 
 # Long columns

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pue.days import DAY_MS
-from pue.quality import Flag, Quality
+from pue.quality import NO_VALUE, Flag, Quality
 from pue.registers import RegisterVersion, power_slots, register_slots
 from pue.series import SLOT_MS
 from pue.slots import Samples, Slots
@@ -229,6 +229,8 @@ class Next(NamedTuple):
 
     @property
     def touched(self) -> tuple[int, int]:
+        if self.quality & NO_VALUE:
+            return NOTHING
         reach = 0 if self.follows else 11
         earlier = 1 if self.t1_ms == LAST * SLOT_MS else 0
         return (LAST - earlier - reach) * SLOT_MS, (self.t1_ms // SLOT_MS + 1) * SLOT_MS
@@ -258,6 +260,7 @@ NEXT = {
     "the modulus": Next(False, END, END, 1000, counts=(999,) * 20, version=fast(modulus=1000)),
     "the highest of all": Next(True, END, END, TOP, counts=(TOP,) * 20),
     "out of range": Next(False, END, END, TOP + 1, counts=(TOP,) * 20),
+    "a failed read": Next(False, END, END, SO_FAR, int(Quality.TIMEOUT)),
 }
 
 
@@ -278,3 +281,145 @@ def test_a_site_tells_readings_that_follow_from_others_as_its_meters_do() -> Non
     assert {start.dtype, end.dtype} == {np.dtype(np.int64)}
     for meter, case in enumerate(cases):
         assert same(site.slots(meter), batch([*case.before, case.reading], case.version))
+
+
+class Twelve(NamedTuple):
+    """Twelve readings, one per slot, that rise by `rise` between the sixth and the seventh, and whether the thirteenth,
+    with the count of the last, is taken to follow."""
+
+    follows: bool
+    rise: int
+    took_ms: int = 30_000
+    first: int = FULL
+    version: RegisterVersion = fast()
+
+    @property
+    def readings(self) -> list[Asked]:
+        counts = [self.first] * 6 + [self.first + self.rise] * 6
+        return [asked(LAST - 11 + place, count, took_ms=self.took_ms) for place, count in enumerate(counts)]
+
+
+LARGE = 1 << 40
+TWELVE = {
+    "the most": Twelve(True, MOST),
+    "more": Twelve(False, MOST + 1),
+    "the most that a request in the dark allows": Twelve(True, 1_920_129, took_ms=100_000),
+    "more than a request in the dark allows": Twelve(False, 1_920_130, took_ms=100_000),
+    "the most without a request": Twelve(True, 1_800_129, took_ms=0),
+    "more without a request": Twelve(False, 1_800_130, took_ms=0),
+    "no rise of a register that wraps": Twelve(True, 0, version=fast(modulus=LARGE)),
+    "a fall": Twelve(False, -1),
+    "a wrap": Twelve(True, 1_860_001 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
+    "a wrap too far": Twelve(False, 1_860_002 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
+}
+
+
+@pytest.mark.parametrize("case", TWELVE.values(), ids=TWELVE)
+def test_a_reading_follows_twelve_of_which_each_can_follow_the_one_before(case: Twelve) -> None:
+    stream = fed(case.readings, case.version)
+    start, _ = stream.add(*asked(LAST + 1, case.readings[-1][2]))
+    assert start == (LAST if case.follows else LAST - 11) * SLOT_MS
+
+
+def test_two_readings_of_one_time_are_one_of_the_twelve() -> None:
+    readings = [asked(LAST - 10 + place, FULL) for place in range(11)]
+    stream = fed([*readings, asked(LAST - 5, FULL, order=1)], fast())
+    assert stream.add(*asked(LAST + 1, FULL)) == ((LAST - 10) * SLOT_MS, (LAST + 2) * SLOT_MS)
+
+
+@pytest.mark.parametrize(("since", "follows"), [(LAST - 11, True), (LAST - 10, False)])
+def test_twelve_readings_are_of_one_version(since: int, follows: bool) -> None:
+    moment = since * SLOT_MS
+    versions = [version(2, 4000, to_ms=moment), fast(from_ms=moment)]
+    stream = fed([asked(LAST - 11 + place, FULL) for place in range(12)], *versions)
+    start, _ = stream.add(*asked(LAST + 1, FULL))
+    assert start == (LAST if follows else LAST - 11) * SLOT_MS
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "most"),
+    [
+        pytest.param(30_000, MOST, id="asked half a minute before"),
+        pytest.param(100_000, 1_920_129, id="asked in the dark"),
+        pytest.param(-5000, 1_800_129, id="asked after the reply"),
+    ],
+)
+def test_the_thirteenth_reading_may_rise_since_the_request_of_the_twelfth(took_ms: int, most: int) -> None:
+    twelve = [asked(LAST - 11 + place, FULL, took_ms=took_ms) for place in range(12)]
+    assert fed(twelve, fast()).add(*asked(LAST + 1, FULL + most))[0] == LAST * SLOT_MS
+    assert fed(twelve, fast()).add(*asked(LAST + 1, FULL + most + 1))[0] == (LAST - 11) * SLOT_MS
+
+
+@pytest.mark.parametrize(("power_w", "follows"), [(0, True), (1001, True), (1002, False), (-1, False)])
+def test_power_follows_whatever_it_was_as_long_as_the_meter_can_carry_it(power_w: int, follows: bool) -> None:
+    readings = [asked(LAST - 19 + place, 1000 - place % 3 * 500) for place in range(20)]
+    stream = fed(readings, version(1, 1000), gauge=True)
+    start, _ = stream.add(*asked(LAST + 1, power_w))
+    assert start == (LAST if follows else LAST - 11) * SLOT_MS
+
+
+HOLE = [fast(to_ms=15 * SLOT_MS), fast(from_ms=18 * SLOT_MS)]
+
+
+@pytest.mark.parametrize(("versions", "first"), [([fast()], 8), (HOLE, 5)], ids=["one version", "a hole in them"])
+def test_a_late_reading_touches_twelve_usable_ones_on_both_sides(versions: list[RegisterVersion], first: int) -> None:
+    """Slots 15, 16 and 17 are in the hole. The readings that lost in 12 and 25 were asked for first."""
+    readings = [asked(place, FULL) for place in range(41)]
+    lost = [asked(place, -1, took_ms=50_000, order=1) for place in (12, 25)]
+    stream = fed([*readings, *lost], *versions)
+    late = (20 * SLOT_MS - 1, 20 * SLOT_MS - 1, FULL, 0, 0)
+    assert stream.add(*late) == (first * SLOT_MS, 32 * SLOT_MS)
+
+
+def test_a_new_ratio_touches_nothing_before_the_first_reading() -> None:
+    stream = stream_of([(DAY_MS + place * SLOT_MS, place) for place in range(3)])
+    assert stream.declare([version(2)]) == (DAY_MS, DAY_MS + 3 * SLOT_MS)
+
+
+def test_a_replacement_taken_back_touches_the_slots_it_touched() -> None:
+    moment = 100 * MINUTE_MS + 1
+    readings = [(place * MINUTE_MS, 10 * place) for place in range(300)]
+    stream = stream_of(readings, version(to_ms=moment), version(from_ms=moment, replacement=(1005, 1005)))
+    stream.slots()
+    assert stream.declare([version()]) == (5 * SLOT_MS, 8 * SLOT_MS)
+    assert same(stream.slots(), register_slots(samples(*readings), [version()]))
+
+
+def test_readings_that_are_known_to_follow_are_appended_together() -> None:
+    twelve = [asked(place, FULL) for place in range(12)]
+    together = [asked(place, FULL + place) for place in (12, 13, 14)]
+    stream = fed(twelve, fast())
+    stream.slots()
+    stream.extend(np.array(together, np.int64).T)
+    assert same(stream.slots(), batch([*twelve, *together], fast()))
+    assert stream.add(*asked(15, FULL + 14 + MOST))[0] == 14 * SLOT_MS
+
+
+def test_a_reading_is_good_and_of_the_first_batch_unless_said_otherwise() -> None:
+    stream = MeterStream([version()])
+    for reading in ((0, 0, 0), (MINUTE_MS, MINUTE_MS, 6), (MINUTE_MS, MINUTE_MS, 5, 0, 1), (SLOT_MS, SLOT_MS, 6)):
+        stream.add(*reading)
+    slots = stream.slots()
+    assert (slots.energy_j.tolist(), slots.flags.tolist()) == ([6, 0], [Flag.CONFLICT, Flag.MISSING])
+
+
+def test_the_longest_gap_is_the_streams_own() -> None:
+    stream = MeterStream([version()], max_gap_ms=MINUTE_MS)
+    for reading in (asked(0, 0), asked(1, 10)):
+        stream.add(*reading)
+    assert stream.slots().gap_ms.tolist() == [SLOT_MS, SLOT_MS]
+
+
+def test_no_readings_are_no_slots() -> None:
+    slots = MeterStream([version()]).slots()
+    assert {(column.dtype, len(column)) for column in (getattr(slots, row.name) for row in fields(Slots))} == {
+        (np.dtype(np.int64), 0)
+    }
+
+
+def test_a_reading_in_the_slot_before_the_first_puts_one_slot_in_front() -> None:
+    readings = [asked(place, place) for place in range(5, 9)]
+    stream = fed(readings, version())
+    stream.slots()
+    stream.add(*asked(4, 1))
+    assert same(stream.slots(), batch([*readings, asked(4, 1)], version()))
