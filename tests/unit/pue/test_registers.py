@@ -528,6 +528,20 @@ def test_requests_of_two_readings_may_be_under_way_at_an_edge() -> None:
     assert (slots.below_j[1], slots.above_j[1]) == (100, 1400)
 
 
+def test_a_reading_asked_for_at_the_very_edge_bounds_it_from_above() -> None:
+    """Read at -1, 5, 12 and 20 s around the edge, each asked for 12 s before: the third at the edge."""
+    readings = [(SLOT_MS + at, count) for at, count in ((-1000, 0), (5000, 600), (12_000, 900), (20_000, 1500))]
+    slots = register_slots(samples(*readings, took_ms=12_000), [version(1, 1000)])
+    assert (slots.below_j[1], slots.above_j[1]) == (100, 800)
+
+
+def test_the_time_before_the_first_reading_is_bounded_by_the_limit_of_its_version() -> None:
+    """30 s of 1 kW, then 90 s between two registers and 780 s of 2 kW."""
+    rows = [version(1, 1000, to_ms=MINUTE_MS), version(1, 2000, from_ms=MINUTE_MS, continues=False)]
+    slots = register_slots(samples((30_000, 0), (120_000, 0)), rows)
+    assert slots.unknown_j.tolist() == [30_000 + 180_000 + 1_560_000]
+
+
 NO_WRAP, WRAPS = version(1, 1000), version(1, 1000, modulus=4_000_000)
 
 
@@ -553,8 +567,8 @@ def test_two_readings_a_slot_apart_are_told_apart_by_the_last_count(
     assert relate(points, int64(0), int64(1), [register]).tolist() == [kind]
 
 
-def test_a_register_that_can_wrap_within_a_second_is_ambiguous_after_a_slot() -> None:
-    slots = register_slots(samples((0, 0), (SLOT_MS, 0)), [version(1, 2000, modulus=1000)])
+def test_a_register_that_can_wrap_within_ten_minutes_is_ambiguous_after_a_slot() -> None:
+    slots = register_slots(samples((0, 0), (SLOT_MS, 0)), [version(1, 2000, modulus=1_000_000)])
     assert flags(slots)[0] == Flag.AMBIGUOUS | Flag.MISSING
 
 

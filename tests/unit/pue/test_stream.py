@@ -321,6 +321,12 @@ def test_a_reading_follows_twelve_of_which_each_can_follow_the_one_before(case: 
     assert start == (LAST if case.follows else LAST - 11) * SLOT_MS
 
 
+def test_readings_follow_again_after_a_late_one() -> None:
+    stream = fed([asked(LAST - 19 + place, FULL) for place in range(20)], fast())
+    stream.add(*asked(LAST - 30, FULL))
+    assert stream.add(*asked(LAST + 1, FULL)) == (LAST * SLOT_MS, (LAST + 2) * SLOT_MS)
+
+
 def test_two_readings_of_one_time_are_one_of_the_twelve() -> None:
     readings = [asked(LAST - 10 + place, FULL) for place in range(11)]
     stream = fed([*readings, asked(LAST - 5, FULL, order=1)], fast())
@@ -397,10 +403,10 @@ def test_readings_that_are_known_to_follow_are_appended_together() -> None:
 
 def test_a_reading_is_good_and_of_the_first_batch_unless_said_otherwise() -> None:
     stream = MeterStream([version()])
-    for reading in ((0, 0, 0), (MINUTE_MS, MINUTE_MS, 6), (MINUTE_MS, MINUTE_MS, 5, 0, 1), (SLOT_MS, SLOT_MS, 6)):
+    for reading in ((0, 0, 0), (SLOT_MS, SLOT_MS, 6), (SLOT_MS, SLOT_MS, 5, 0, 1)):
         stream.add(*reading)
     slots = stream.slots()
-    assert (slots.energy_j.tolist(), slots.flags.tolist()) == ([6, 0], [Flag.CONFLICT, Flag.MISSING])
+    assert (slots.energy_j.tolist(), slots.flags.tolist()) == ([6, 0], [0, Flag.MISSING | Flag.CONFLICT])
 
 
 def test_the_longest_gap_is_the_streams_own() -> None:
@@ -418,7 +424,7 @@ def test_no_readings_are_no_slots() -> None:
 
 
 def test_a_reading_in_the_slot_before_the_first_puts_one_slot_in_front() -> None:
-    readings = [asked(place, place) for place in range(5, 9)]
+    readings = [asked(place, place) for place in range(5, 45)]
     stream = fed(readings, version())
     stream.slots()
     stream.add(*asked(4, 1))
