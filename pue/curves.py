@@ -251,12 +251,12 @@ def _slot_flags(curve: Curve, long: Int64, edges: Int64) -> Int64:
 
 
 def _spread(starts: Int64, ends: Int64, flags: Int64, edges: Int64) -> Int64:
-    """Marks of intervals on every slot they touch."""
+    """Marks of intervals on every slot they touch; of moments only those in a slot."""
     count = len(edges) - 1
     first = (starts - edges[0]) // SLOT_MS
     last = (np.maximum(ends - 1, starts) - edges[0]) // SLOT_MS
-    inside = (last >= 0) & (first < count)
-    first, last, flags = np.maximum(first[inside], 0), np.minimum(last[inside], count - 1), flags[inside]
+    inside = (first >= 0) & (first < count)
+    first, last, flags = first[inside], last[inside], flags[inside]
     result = np.zeros(count, np.int64)
     for bit in bits_of(flags):
         chosen = (flags & bit) != 0

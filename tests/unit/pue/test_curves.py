@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pue.curves import exact_share
+from pue.curves import energy_bound_j, exact_share, share
+from pue.series import MAX_ENERGY_J
 from tests.unit.pue.meters import int64
 
 
@@ -16,6 +17,31 @@ def test_a_share_just_under_a_half_is_rounded_down(span: int) -> None:
     assert exact_share(int64(energy), int64(span - 1), int64(span)).tolist() == [energy - 1]
 
 
+def test_a_joule_goes_to_the_half_it_is_nearer_to_however_long_the_span() -> None:
+    """5 * 10**16 + 1 of 10**17 + 3 are just under a half, the next just over it."""
+    span = 10**17 + 3
+    assert share(int64(1, 1), int64(5 * 10**16 + 1, 5 * 10**16 + 2), int64(span, span)).tolist() == [0, 1]
+
+
 def test_nothing_is_shared_out_to_nobody() -> None:
     shares = exact_share(int64(), int64(), int64())
     assert (shares.tolist(), shares.dtype) == ([], np.dtype(np.int64))
+
+
+@pytest.mark.parametrize(
+    ("power_w", "time_ms", "energy_j"),
+    [
+        pytest.param(1, 1001, 2, id="rounded up"),
+        pytest.param(2**61, 500, 2**60, id="half a second"),
+        pytest.param(2 * 10**18 + 1, 1500, 3 * 10**18 + 2, id="rounded up where no float is"),
+        pytest.param(2**40, 2**40, MAX_ENERGY_J, id="beyond the range"),
+    ],
+)
+def test_a_bound_is_power_times_time(power_w: int, time_ms: int, energy_j: int) -> None:
+    assert energy_bound_j(power_w, int64(time_ms)).tolist() == [energy_j]
+
+
+@pytest.mark.parametrize("power_w", [1, MAX_ENERGY_J])
+def test_no_times_have_no_bounds(power_w: int) -> None:
+    bounds = energy_bound_j(power_w, int64())
+    assert (bounds.tolist(), bounds.dtype) == ([], np.dtype(np.int64))

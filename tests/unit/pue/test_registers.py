@@ -354,6 +354,15 @@ def test_an_untrusted_clock_and_a_reading_by_hand_mark_the_energy_beside_them() 
     assert flags(slots)[:5] == [0, Flag.SKEW, Flag.SKEW, Flag.MANUAL, Flag.MANUAL]
 
 
+def test_a_mark_reaches_every_slot_of_its_interval_and_a_reading_put_aside_only_its_own() -> None:
+    """The interval beside the mark ends 1 ms after an edge; readings are put aside before and after all slots."""
+    marks = [0, Quality.OUT_OF_BAND, 0, 0]
+    readings = samples((-1, -5), (0, 0), (SLOT_MS + 1, 5), (2 * SLOT_MS, -5), quality=marks)
+    slots = register_slots(readings, [version()])
+    assert slots.start_ms.tolist() == [0, SLOT_MS]
+    assert [mark & ~(Flag.MISSING | Flag.ALLOCATED) for mark in flags(slots)] == [Flag.MANUAL, Flag.MANUAL]
+
+
 def test_counts_no_register_can_show_are_put_aside_with_their_mark() -> None:
     row = version(1, 1, modulus=10_000)
     readings = samples((0, 1), (SLOT_MS, -1), (2 * SLOT_MS, 5), (3 * SLOT_MS, 10_000), (4 * SLOT_MS, 9))
