@@ -367,14 +367,31 @@ def test_power_follows_whatever_it_was_as_long_as_the_meter_can_carry_it(power_w
 HOLE = [fast(to_ms=15 * SLOT_MS), fast(from_ms=18 * SLOT_MS)]
 
 
-@pytest.mark.parametrize(("versions", "first"), [([fast()], 8), (HOLE, 5)], ids=["one version", "a hole in them"])
-def test_a_late_reading_touches_twelve_usable_ones_on_both_sides(versions: list[RegisterVersion], first: int) -> None:
-    """Slots 15, 16 and 17 are in the hole. The readings that lost in 12 and 25 were asked for first."""
-    readings = [asked(place, FULL) for place in range(41)]
-    lost = [asked(place, -1, took_ms=50_000, order=1) for place in (12, 25)]
-    stream = fed([*readings, *lost], *versions)
+@pytest.mark.parametrize(
+    ("versions", "gauge", "odd", "first"),
+    [
+        pytest.param([fast()], False, FULL, 8, id="all usable"),
+        pytest.param(HOLE, False, FULL, 5, id="three of no version"),
+        pytest.param([fast()], False, -1, 5, id="three below zero"),
+        pytest.param([version(1, FULL)], True, -1, 8, id="three of negative power"),
+        pytest.param([version(1, FULL)], True, FULL + 2, 5, id="three of power beyond the limit"),
+    ],
+)
+def test_a_late_reading_touches_twelve_usable_ones_on_both_sides(
+    versions: list[RegisterVersion], gauge: bool, odd: int, first: int
+) -> None:
+    """The readings 15, 16 and 17 are odd. Those that lost in 12 and 25 were asked for first."""
+    readings = [asked(place, odd if place in (15, 16, 17) else FULL) for place in range(41)]
+    lost = [asked(place, -FULL - 2, took_ms=50_000, order=1) for place in (12, 25)]
+    stream = fed([*readings, *lost], *versions, gauge=gauge)
     late = (20 * SLOT_MS - 1, 20 * SLOT_MS - 1, FULL, 0, 0)
     assert stream.add(*late) == (first * SLOT_MS, 32 * SLOT_MS)
+
+
+def test_power_follows_no_reading_beyond_the_limit() -> None:
+    readings = [*(asked(LAST - 20 + place, 500) for place in range(20)), asked(LAST, 1002)]
+    stream = fed(readings, version(1, 1000), gauge=True)
+    assert stream.add(*asked(LAST + 1, 500)) == ((LAST - 12) * SLOT_MS, (LAST + 2) * SLOT_MS)
 
 
 def test_a_new_ratio_touches_nothing_before_the_first_reading() -> None:
