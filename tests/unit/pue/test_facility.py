@@ -340,11 +340,6 @@ def test_a_missing_meters_energy_that_would_pass_the_range_is_refused_although_i
         facility({"out": [900]}, *terms)
 
 
-def test_a_grid_without_slots_has_one_edge_at_which_nothing_has_flowed() -> None:
-    curve = facility_curve({key("m"): kwh_slots(1, 2)}, [term("m", 1, Fraction(1, 3))], SLOT_MS, SLOT_MS)
-    assert (curve.edges_ms.tolist(), curve.total.energy_j.tolist(), curve.it.energy_j.tolist()) == ([SLOT_MS], [0], [0])
-
-
 def test_a_window_of_no_time_holds_nothing() -> None:
     curve = facility_curve({}, [term("main", 1)], SLOT_MS, SLOT_MS)
     result = window_result(curve, SLOT_MS, SLOT_MS)

@@ -266,6 +266,14 @@ def test_of_two_readings_in_a_row_that_could_be_wrong_the_first_is_put_aside() -
     assert slots.energy_j.tolist() == [51_100]
 
 
+def test_a_reading_that_the_next_but_one_confirms_stays_whatever_comes_after() -> None:
+    """500 and 600 confirm each other, and so do 600 and 700: both readings of 100 are wrong."""
+    counts = (0, 500, 100, 600, 100, 700)
+    slots = register_slots(samples(*((place * SLOT_MS, count) for place, count in enumerate(counts))), [version()])
+    assert slots.energy_j.tolist() == [500, 50, 50, 50, 50, 0]
+    assert [bool(mark & Flag.SPIKE) for mark in flags(slots)] == [False, False, True, False, True, False]
+
+
 def test_a_register_that_keeps_alternating_is_believed_nowhere() -> None:
     readings = [(place * MINUTE_MS, 10**6 + place if place % 2 else place) for place in range(10)]
     slots = register_slots(samples(*readings), [version(1, 1000)])
@@ -561,6 +569,7 @@ NO_WRAP, WRAPS = version(1, 1000), version(1, 1000, modulus=4_000_000)
         pytest.param(NO_WRAP, (0, 900_002), BAD, id="a rise beyond them"),
         pytest.param(WRAPS, (0, 900_001), KNOWN, id="a rise of a register that wraps"),
         pytest.param(WRAPS, (0, 900_002), BAD, id="a rise of it beyond them"),
+        pytest.param(WRAPS, (5, 5), KNOWN, id="no rise of it"),
         pytest.param(WRAPS, (3_999_999, 900_000), ROLLOVER, id="a wrap within them"),
         pytest.param(WRAPS, (3_999_999, 900_001), BAD, id="a wrap beyond them"),
         pytest.param(version(1, 1000, modulus=900_000), (0, 1), AMBIGUOUS, id="a rise or a wrap"),
