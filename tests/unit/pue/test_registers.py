@@ -590,6 +590,22 @@ def test_a_register_that_can_wrap_within_ten_minutes_is_ambiguous_after_a_slot()
     assert flags(slots)[0] == Flag.AMBIGUOUS | Flag.MISSING
 
 
+@pytest.mark.parametrize(
+    ("power_w", "modulus", "count"),
+    [
+        pytest.param(1000, 960_001, 0, id="a count a millisecond"),
+        pytest.param(10**6, 960_000_115, 960_000_114, id="a thousand, of a float32 register"),
+        pytest.param(10**9, 960_000_000_001, 0, id="a million"),
+    ],
+)
+def test_a_register_that_can_just_wrap_since_the_request_is_ambiguous(power_w: int, modulus: int, count: int) -> None:
+    """960 s at full power and a count reach the modulus, as does what a float32 leaves open: 960_000_114 // 2**23."""
+    then = samples((0, count), (SLOT_MS, count), took_ms=MINUTE_MS)
+    for wraps, mark in ((modulus, Flag.AMBIGUOUS), (modulus + 1, 0)):
+        slots = register_slots(then, [version(1, power_w, modulus=wraps)])
+        assert flags(slots)[0] & Flag.AMBIGUOUS == mark
+
+
 def test_a_replacement_of_a_meter_without_readings_gives_no_slots() -> None:
     assert len(register_slots(samples(), [version(to_ms=1), version(from_ms=1, replacement=(1, 0))])) == 0
 
