@@ -178,9 +178,9 @@ def test_a_second_collector_of_the_same_shard_is_told_who_owns_it(scene: Scene) 
 def test_a_frozen_collector_gets_everything_that_queued_up(scene: Scene) -> None:
     scene.link.publish(*scene.agent.batches)
     scene.link.acked(1)
-    scene.collector._child.send_signal(signal.SIGSTOP)  # type: ignore[union-attr]
+    scene.collector._child.send_signal(signal.SIGSTOP)  # type: ignore[union-attr]  # it runs
     payloads = [cycle(scene.agent, index) for index in range(60)]
     scene.link.publish_many(payloads)
-    scene.collector._child.send_signal(signal.SIGCONT)  # type: ignore[union-attr]
+    scene.collector._child.send_signal(signal.SIGCONT)  # type: ignore[union-attr]  # it runs
     scene.link.acked(61)
     wait_until(lambda: len(scene.stored()) == 60, "all are stored")

@@ -149,7 +149,7 @@ def test_a_line_influxdb_refuses_is_put_aside_and_the_others_are_kept(influx: tu
     store.write([Rows(Table.SLOT, KEY, slots(span(0.1)))])
     poisoned = [b"pue_slot,meter=main-b,quantity=energy_import,site=km01 energy_j=1i 1750000000000"] * 5
     poisoned[2] = b"pue_slot,meter=main-b,quantity=energy_import,site=km01 energy_j=oops 1750000000000"
-    refused = store._send(poisoned)  # type: ignore[attr-defined]
+    refused = store._send(poisoned)  # type: ignore[attr-defined]  # of the InfluxDB store only
     assert [line for line, _ in refused] == [poisoned[2]]
     assert "oops" in refused[0][1] or "invalid" in refused[0][1]
     assert store.read(Table.SLOT, OTHER, 0, 1 << 62).shape == (9, 1)

@@ -28,7 +28,7 @@ def key(meter: str) -> SeriesKey:
 
 def term(meter: str, a: Fraction | int, b: Fraction | int, **changes: object) -> Term:
     fields: dict[str, object] = {"required": True, "from_ms": 0, "to_ms": None, "max_power_w": POWER_W}
-    return Term(key(meter), Fraction(a), Fraction(b), **(fields | changes))  # type: ignore[arg-type]
+    return Term(key(meter), Fraction(a), Fraction(b), **(fields | changes))  # type: ignore[arg-type]  # fields a test chooses
 
 
 def slots_of(readings: list[Reading], modulus: int | None = None) -> Slots:

@@ -106,12 +106,12 @@ def test_a_shift_in_time_by_whole_slots_shifts_the_slots(
     readings: list[Reading], versions: list[RegisterVersion], shift: int
 ) -> None:
     by_ms = shift * SLOT_MS
-    moved = [(t0 + by_ms, t1 + by_ms, *rest) for t0, t1, *rest in readings]
+    moved = [(t0 + by_ms, t1 + by_ms, count, quality, order) for t0, t1, count, quality, order in readings]
     later = [
         replace(row, from_ms=row.from_ms + by_ms, to_ms=None if row.to_ms is None else row.to_ms + by_ms)
         for row in versions
     ]
-    here, there = register_slots(samples_of(readings), versions), register_slots(samples_of(moved), later)  # type: ignore[arg-type]
+    here, there = register_slots(samples_of(readings), versions), register_slots(samples_of(moved), later)
     assert same(here, replace(there, start_ms=there.start_ms - by_ms))
 
 

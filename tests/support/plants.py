@@ -22,7 +22,7 @@ _epochs = itertools.count(1)
 
 def register(quantity: str = "energy_import", **changes: object) -> topology.Register:
     unit = "W" if quantity == "power" else "Wh"
-    return topology.Register(**{"quantity": quantity, "unit": unit, "exponent": 0, **changes})  # type: ignore[arg-type]
+    return topology.Register(**{"quantity": quantity, "unit": unit, "exponent": 0, **changes})  # type: ignore[arg-type]  # fields a test chooses
 
 
 def meter(site: str, name: str, quantities: Sequence[str] = ("energy_import",)) -> topology.Meter:
@@ -89,12 +89,12 @@ class FakeAgent:
             software="test",
         )
         self.config_digest = wire.config_digest(config)
-        signed = self.append(wire.ConfigBatch(body=config, **self.header(at_ms, **changes)))  # type: ignore[arg-type]
+        signed = self.append(wire.ConfigBatch(body=config, **self.header(at_ms, **changes)))  # type: ignore[arg-type]  # fields a test chooses
         self.config = signed.sha256
         return signed
 
     def event(self, event: wire.Event, at_ms: int = START_MS, **changes: object) -> SignedLine:
-        return self.append(wire.EventBatch(body=event, **self.header(at_ms, **changes)))  # type: ignore[arg-type]
+        return self.append(wire.EventBatch(body=event, **self.header(at_ms, **changes)))  # type: ignore[arg-type]  # fields a test chooses
 
     def read(
         self,
@@ -114,7 +114,7 @@ class FakeAgent:
             count=list(counts),
             quality=list(quality or [1 if count is None else 0 for count in counts]),
         )
-        return self.append(wire.DataBatch(body=body, **self.header(max(times_ms), **changes)))  # type: ignore[arg-type]
+        return self.append(wire.DataBatch(body=body, **self.header(max(times_ms), **changes)))  # type: ignore[arg-type]  # fields a test chooses
 
     def new_epoch(self, created_ms: int) -> None:
         self.prev_epoch, self.epoch, self.seq = self.epoch, epoch_id(created_ms, f"{next(_epochs):08x}"), 0
@@ -131,7 +131,7 @@ def topology_of(agents: Iterable[FakeAgent], version: int = 1, **changes: object
         "meters": [meter(agent.site, name, agent.quantities) for agent in agents for name in agent.meters],
         "configs": [agent.config_digest for agent in agents if agent.config_digest],
     }
-    return Topology(**{**document, **changes})  # type: ignore[arg-type]
+    return Topology(**{**document, **changes})  # type: ignore[arg-type]  # fields a test chooses
 
 
 def write_topology(path: Path, document: Topology, issuer: Signer = ISSUER) -> None:

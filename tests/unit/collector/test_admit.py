@@ -85,7 +85,7 @@ def desk(tmp_path: Path) -> Iterator[Index]:
 
 def gate(agent: FakeAgent, memory: Memory, **changes: object) -> Gate:
     made = Gate(Enrolled.of(topology_of([agent])), memory, NOW_MS, frozenset({"s0"}))
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)  # type: ignore[arg-type]  # fields a test chooses
 
 
 def reason(decision: Decision) -> tuple[RejectReason, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -30,7 +30,7 @@ def samples(*readings: tuple[int, int], quality: Sequence[int] = (), took_ms: in
 
 def version(step_j: Fraction | int = 1, max_power_w: int = 1000, **changes: object) -> RegisterVersion:
     fields: dict[str, object] = {"from_ms": 0, "to_ms": None, "modulus": None, "replacement": None}
-    return RegisterVersion(step_j=Fraction(step_j), max_power_w=max_power_w, **(fields | changes))  # type: ignore[arg-type]
+    return RegisterVersion(step_j=Fraction(step_j), max_power_w=max_power_w, **(fields | changes))  # type: ignore[arg-type]  # fields a test chooses
 
 
 def key(meter: str, quantity: str = "energy_import") -> SeriesKey:
@@ -39,7 +39,7 @@ def key(meter: str, quantity: str = "energy_import") -> SeriesKey:
 
 def term(meter: str, a: Fraction | int = 0, b: Fraction | int = 0, **changes: object) -> Term:
     fields: dict[str, object] = {"required": True, "from_ms": 0, "to_ms": None, "max_power_w": 1_000_000}
-    return Term(key(meter), Fraction(a), Fraction(b), **(fields | changes))  # type: ignore[arg-type]
+    return Term(key(meter), Fraction(a), Fraction(b), **(fields | changes))  # type: ignore[arg-type]  # fields a test chooses
 
 
 def kwh_slots(*energies: int) -> Slots:
@@ -51,7 +51,7 @@ def kwh_slots(*energies: int) -> Slots:
     return register_slots(samples(*readings), [version(KWH, 4_000_000)])
 
 
-def facility(energies: dict[str, Sequence[int]], *terms: Term) -> FacilityCurve:
+def facility(energies: Mapping[str, Sequence[int]], *terms: Term) -> FacilityCurve:
     """A facility whose meters have so many kWh in each slot from time 0."""
     slots = {key(meter): kwh_slots(*values) for meter, values in energies.items()}
     return facility_curve(slots, terms, 0, max(len(values) for values in energies.values()) * SLOT_MS)

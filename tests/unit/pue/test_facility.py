@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from pue.errors import Fatal
-from pue.facility import facility_curve
+from pue.facility import Term, facility_curve
 from pue.quality import Flag, Quality
 from pue.registers import register_slots
 from pue.rolling import WindowResult, window_result
@@ -21,8 +22,8 @@ FEEDS = (term("ups-a", b=1), term("ups-b", b=1))
 DAY = {"main-a": [400], "main-b": [250], "ups-a": [300], "ups-b": [200]}
 
 
-def whole(*, energies: dict[str, list[int]], terms: tuple[object, ...]) -> WindowResult:
-    curve = facility(energies, *terms)  # type: ignore[arg-type]
+def whole(*, energies: Mapping[str, Sequence[int]], terms: tuple[Term, ...]) -> WindowResult:
+    curve = facility(energies, *terms)
     return window_result(curve, 0, int(curve.edges_ms[-1]))
 
 
@@ -297,7 +298,7 @@ def test_meters_that_are_each_others_parents_are_refused() -> None:
 
 
 def test_children_that_carry_more_than_their_parent_break_the_balance() -> None:
-    def terms(u_rel: float) -> tuple[object, ...]:
+    def terms(u_rel: float) -> tuple[Term, ...]:
         return (
             term("ups", 1, u_rel=u_rel),
             term("out-a", b=1, parent="ups", u_rel=u_rel),

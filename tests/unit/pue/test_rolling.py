@@ -234,7 +234,7 @@ def test_rolling_pue_refuses_what_does_not_fit() -> None:
 def test_floats_are_refused_where_whole_joules_are_meant() -> None:
     for wrong in (np.array([0.0, np.nan, np.inf]), np.array([0, 1, 2], np.int32)):
         with pytest.raises(Fatal, match="int64"):
-            rolling_pue(wrong, int64(0, 1, 2), 1)  # type: ignore[arg-type]
+            rolling_pue(wrong, int64(0, 1, 2), 1)  # type: ignore[arg-type]  # the mistake
 
 
 def test_sums_near_the_range_and_beyond_a_floats_whole_numbers_keep_their_ratio() -> None:
@@ -283,4 +283,4 @@ def test_the_latest_windows_of_many_facilities() -> None:
             latest_pue(total, it, widths)
     for over, under in ((total / 1, it), (total, it / 1)):
         with pytest.raises(Fatal, match="int64"):
-            latest_pue(over, under, (1,))  # type: ignore[arg-type]
+            latest_pue(over, under, (1,))  # type: ignore[arg-type]  # the mistake

@@ -256,7 +256,7 @@ def config(**changes: object) -> wire.ConfigBatch:
         "software": "pue-compliance 0.1.0",
     }
     header = {name: getattr(batch(), name) for name in wire.Header.__struct_fields__}
-    return wire.ConfigBatch(**header, body=wire.Config(**(fields | changes)))  # type: ignore[arg-type]
+    return wire.ConfigBatch(**header, body=wire.Config(**(fields | changes)))  # type: ignore[arg-type]  # fields a test chooses
 
 
 def test_config_comes_back() -> None:
