@@ -94,9 +94,14 @@ def test_findings_are_identical_on_influxdb(
     assert report["alerts"] == on_sqlite["alerts"]
 
 
+def meters_in(state: Path) -> list[int]:
+    """Ids of the processes that simulate meters; one that was started but is not yet the program is none."""
+    return [pid for pid, words in running_in(state).items() if "pue-sim meters" in words]
+
+
 def is_importing(state: Path, _port: int) -> bool:
     """History is being imported, broker and meters have been started."""
-    return (state / "logs/meters.log").exists()
+    return bool(meters_in(state))
 
 
 def is_live(state: Path, port: int) -> bool:
@@ -128,8 +133,7 @@ def test_a_process_that_dies_ends_the_demo_with_its_last_lines(tmp_path: Path) -
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
         wait_until(lambda: demo.poll() is not None or is_importing(state, port), "the meters run", DEMO_S)
         assert demo.poll() is None, demo.communicate()[0]
-        victim = next(pid for pid, words in running_in(state).items() if "pue-sim meters" in words)
-        os.kill(victim, signal.SIGKILL)
+        os.kill(meters_in(state)[0], signal.SIGKILL)
         output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 2, output
     assert "meters ended with exit code -9; its last lines:" in output
