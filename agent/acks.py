@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pue.canonical import ZERO_HASH
-from pue.wire import Ack
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.wire import Ack
 
 Range = tuple[int, int]
 """First and last seq, both included."""

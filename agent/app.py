@@ -24,9 +24,9 @@ from agent.poll import MAX_BATCH_BYTES, Reading, next_tick_ms, readings_bodies
 from agent.publish import Publisher
 from agent.settings import AgentSettings, LinkTable, load_signer
 from agent.spool import Spool
-from pue.errors import Retry
-from pue.profile import Profile
-from pue.wire import ClockJump
+from pue.contract.errors import Retry
+from pue.contract.profile import Profile
+from pue.contract.wire import ClockJump
 
 log = logging.getLogger("agent")
 

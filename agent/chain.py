@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.clock import Clock
-from pue import wire
-from pue.canonical import ZERO_HASH
-from pue.signing import Signer
-from pue.wire import Config, Event, Readings, SignedLine
+from pue.contract import wire
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.signing import Signer
+from pue.contract.wire import Config, Event, Readings, SignedLine
 
 Body = Readings | Config | Event
 

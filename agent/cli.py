@@ -19,11 +19,11 @@ from agent.drivers import Answer
 from agent.logs import start_logging
 from agent.plan import Plan, PlannedMeter, make_plan
 from agent.settings import AgentSettings, load_profiles, load_settings, load_signer
-from pue.decode import decode
-from pue.errors import Fatal, PueError
-from pue.quality import Quality
-from pue.signing import Signer
-from pue.wire import EventBatch, Handover, SignedLine, config_digest, open_batch, read_lines
+from pue.contract.decode import decode
+from pue.contract.errors import Fatal, PueError
+from pue.contract.quality import Quality
+from pue.contract.signing import Signer
+from pue.contract.wire import EventBatch, Handover, SignedLine, config_digest, open_batch, read_lines
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="On-site agent.")
 

@@ -12,7 +12,7 @@ from agent.clock import Clock
 from agent.drivers import Answer, Link, failed
 from agent.plan import Plan, PlannedLink, PlannedMeter
 from agent.poll import Backoff, Reading, decode_answers
-from pue.quality import Quality
+from pue.contract.quality import Quality
 
 log = logging.getLogger("agent.cycle")
 

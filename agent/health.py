@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 
 from agent.clock import Clock
 from agent.spool import Backlog
-from pue.errors import Fatal
-from pue.quality import NO_VALUE, Quality
+from pue.contract.errors import Fatal
+from pue.contract.quality import NO_VALUE, Quality
 
 
 class Metrics:

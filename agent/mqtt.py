@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from pue.wire import topic
+from pue.contract.wire import topic
 
 KEEPALIVE_S = 15
 UNCONFIRMED_BY_BROKER = 20

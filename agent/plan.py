@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import count
 
 from agent.settings import AgentSettings, LinkTable, MeterTable
-from pue.decode import Code
-from pue.profile import Modbus, ModbusProfile, ModbusQuantity, Profile, SnmpProfile
-from pue.quantities import QUANTITIES, Kind
-from pue.wire import Config, Meter, Point
+from pue.contract.decode import Code
+from pue.contract.profile import Modbus, ModbusProfile, ModbusQuantity, Profile, SnmpProfile
+from pue.contract.quantities import QUANTITIES, Kind
+from pue.contract.wire import Config, Meter, Point
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from agent.drivers import Answer
 from agent.plan import PlannedPoint
-from pue.decode import decode
-from pue.quality import Quality
-from pue.wire import Readings
+from pue.contract.decode import decode
+from pue.contract.quality import Quality
+from pue.contract.wire import Readings
 
 NO_ANSWER = Quality.TIMEOUT | Quality.NO_LINK
 """What costs the others time: a unit that answers wrongly at least answers."""

@@ -16,8 +16,8 @@ from agent.delivery import Delivery, ReconnectDelay
 from agent.health import Metrics
 from agent.mqtt import UNCONFIRMED_BY_BROKER, BrokerEvent, Closed, Connected, Message, Refused
 from agent.spool import Key, Spool
-from pue.errors import Reject, Retry
-from pue.wire import Ack, Config, Restored, decode_ack
+from pue.contract.errors import Reject, Retry
+from pue.contract.wire import Ack, Config, Restored, decode_ack
 
 log = logging.getLogger("agent.publish")
 

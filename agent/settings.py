@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pue.errors import Fatal
-from pue.profile import ModbusProfile, Profile, builtin_profiles, load_profile
-from pue.settings import Settings, parse
-from pue.signing import Signer
+from pue.contract.errors import Fatal
+from pue.contract.profile import ModbusProfile, Profile, builtin_profiles, load_profile
+from pue.contract.settings import Settings, parse
+from pue.contract.signing import Signer
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 MeterName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]

@@ -12,10 +12,10 @@ from pathlib import Path
 from agent.acks import EpochFacts, Range, merged, missing
 from agent.chain import Body, Head, Sealer
 from agent.spool_file import PAGE_BYTES, lock_folder, open_file
-from pue import wire
-from pue.canonical import ZERO_HASH
-from pue.errors import Fatal, Retry
-from pue.wire import Config, ConfigBatch, DataBatch, Dropped, Restored
+from pue.contract import wire
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.errors import Fatal, Retry
+from pue.contract.wire import Config, ConfigBatch, DataBatch, Dropped, Restored
 
 _RESERVED_PAGES = 64
 _PRUNE_ROWS = 500

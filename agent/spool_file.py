@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 
 PAGE_BYTES = 4096
 SCHEMA_VERSION = 1

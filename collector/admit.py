@@ -10,10 +10,10 @@ import msgspec
 
 from collector.incidents import Incident, IncidentKind
 from collector.topology import Enrolled
-from pue.canonical import ZERO_HASH
-from pue.errors import Reject, RejectReason
-from pue.signing import Verifier
-from pue.wire import (
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.errors import Reject, RejectReason
+from pue.contract.signing import Verifier
+from pue.contract.wire import (
     FIRST_SEQ,
     MAX_JSON_BYTES,
     MAX_SEQ,

@@ -21,7 +21,7 @@ from collector.project import Projector
 from collector.settings import Document
 from collector.stores import open_store
 from collector.topology import Enrolled, TopologyFile
-from pue.errors import Fatal, Retry
+from pue.contract.errors import Fatal, Retry
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from pue.errors import Fatal
-from pue.slots import Int64
+from pue.contract.errors import Fatal
+from pue.energy.slots import Int64
 
 DAY_MS = 24 * 3600 * 1000
 LEVEL = 1

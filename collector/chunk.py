@@ -10,9 +10,9 @@ import numpy.typing as npt
 from collector.extract import COUNT, QUALITY, RECORD, T1, Points, batch_columns, typed_column
 from collector.incidents import Incident, IncidentKind
 from collector.store import has_value
-from pue.series import SeriesKey
-from pue.slots import Int64
-from pue.wire import Batch, DataBatch, EventBatch, ManualReading, WitnessReading
+from pue.contract.series import SeriesKey
+from pue.contract.wire import Batch, DataBatch, EventBatch, ManualReading, WitnessReading
+from pue.energy.slots import Int64
 
 Bools = npt.NDArray[np.bool_]
 Order = tuple[str, int]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from pue.errors import PueError
+from pue.contract.errors import PueError
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pue.errors import Fatal, Retry
+from pue.contract.errors import Fatal, Retry
 
 FILE = "collector.sqlite"
 SCHEMA_VERSION = 1

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from collector.database import FILE, connect_read_only
 from collector.ledger import LedgerReader
-from pue.errors import Fatal
-from pue.wire import SignedLine, write_lines
+from pue.contract.errors import Fatal
+from pue.contract.wire import SignedLine, write_lines
 
 
 def export_shard(state_dir: Path, shard: str, out: Path) -> int:

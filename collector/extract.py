@@ -8,13 +8,13 @@ from fractions import Fraction
 import numpy as np
 
 from collector.topology import Enrolled
-from pue.errors import Fatal
-from pue.quality import Quality
-from pue.quantities import step
-from pue.series import MAX_ENERGY_J, SeriesKey
-from pue.slots import Int64
-from pue.topology import MeterVersion
-from pue.wire import Config, DataBatch, ManualReading, Point, WitnessReading
+from pue.contract.errors import Fatal
+from pue.contract.quality import Quality
+from pue.contract.quantities import step
+from pue.contract.series import MAX_ENERGY_J, SeriesKey
+from pue.contract.topology import MeterVersion
+from pue.contract.wire import Config, DataBatch, ManualReading, Point, WitnessReading
+from pue.energy.slots import Int64
 
 T1, T0, COUNT, QUALITY, RECORD = range(5)
 """Rows of the columns of readings, as the series store keeps them."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pue.canonical import ZERO_HASH
-from pue.wire import FIRST_SEQ, Ack
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.wire import FIRST_SEQ, Ack
 
 MAX_RANGES = 100
 """Ranges beyond `upto` that one ack carries; the agent resends the rest, which settles them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from collector.intake import Taken
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 
 
 class Health:

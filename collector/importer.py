@@ -13,8 +13,8 @@ from typing import IO
 
 from collector.intake import Arrival, Intake, Taken
 from collector.topology import Enrolled
-from pue.errors import Fatal, Reject
-from pue.wire import MAX_JSON_BYTES, SignedLine, read_lines
+from pue.contract.errors import Fatal, Reject
+from pue.contract.wire import MAX_JSON_BYTES, SignedLine, read_lines
 
 GROUP_BATCHES = 256
 GZIP_MAGIC = b"\x1f\x8b"

@@ -10,9 +10,9 @@ from collector.admit import Commit, Kept, Place, Refuse
 from collector.gaps import Settled
 from collector.incidents import Incident, IncidentKind
 from collector.ledger import Ledger
-from pue.canonical import sha256_hex
-from pue.errors import Fatal
-from pue.wire import Config, ConfigBatch, Dropped, EventBatch, Handover, decode_batch
+from pue.contract.canonical import sha256_hex
+from pue.contract.errors import Fatal
+from pue.contract.wire import Config, ConfigBatch, Dropped, EventBatch, Handover, decode_batch
 
 MAX_REFUSED_IN_ACK = 100
 MIB = 1024 * 1024

@@ -18,9 +18,9 @@ from influxdb_client.rest import ApiException
 
 from collector.settings import TOKEN_VARIABLE, SeriesSettings
 from collector.store import Rows, Table, empty, has_value
-from pue.errors import Retry
-from pue.series import SeriesKey
-from pue.slots import Int64
+from pue.contract.errors import Retry
+from pue.contract.series import SeriesKey
+from pue.energy.slots import Int64
 
 log = logging.getLogger(__name__)
 

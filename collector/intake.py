@@ -16,8 +16,8 @@ from collector.incidents import Incident, IncidentKind
 from collector.index import Index
 from collector.ledger import Ledger, pack
 from collector.topology import Enrolled
-from pue.errors import Reject, Retry
-from pue.wire import FIRST_SEQ, Ack, SignedLine, unpack
+from pue.contract.errors import Reject, Retry
+from pue.contract.wire import FIRST_SEQ, Ack, SignedLine, unpack
 
 log = logging.getLogger(__name__)
 

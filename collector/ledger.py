@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pue.errors import Fatal, Retry
-from pue.signing import SIGNATURE_CHARS
-from pue.wire import MAX_JSON_BYTES, SignedLine, unpack
+from pue.contract.errors import Fatal, Retry
+from pue.contract.signing import SIGNATURE_CHARS
+from pue.contract.wire import MAX_JSON_BYTES, SignedLine, unpack
 
 log = logging.getLogger(__name__)
 

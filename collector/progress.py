@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pue.series import SeriesKey
-from pue.slots import Int64
+from pue.contract.series import SeriesKey
+from pue.energy.slots import Int64
 
 SILENT_MS = 24 * 3600 * 1000
 """A meter this far behind the newest of its site no longer holds the watermark back."""

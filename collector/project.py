@@ -18,9 +18,9 @@ from collector.refresh import Refreshed, Refresher
 from collector.store import Rows, SeriesStore
 from collector.tail import TailCache
 from collector.topology import Enrolled
-from pue.errors import Reject
-from pue.series import slot_of
-from pue.wire import (
+from pue.contract.errors import Reject
+from pue.contract.series import slot_of
+from pue.contract.wire import (
     Config,
     ConfigBatch,
     DataBatch,

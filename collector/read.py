@@ -15,9 +15,9 @@ from collector.progress import SeriesState, read_series, watermark_ms
 from collector.settings import SeriesSettings
 from collector.store import Readings, SeriesReaderStore, Table, slots_of
 from collector.stores import open_store_reader
-from pue.series import SeriesKey
-from pue.slots import Slots
-from pue.wire import SignedLine
+from pue.contract.series import SeriesKey
+from pue.contract.wire import SignedLine
+from pue.energy.slots import Slots
 
 __all__ = ["Incident", "IncidentKind", "Readings", "SeriesReader", "SeriesSettings", "open_reader"]
 

@@ -24,10 +24,10 @@ from collector.slotting import (
 from collector.store import Rows, Table, empty, has_value, overlay, slots_of
 from collector.tail import TailCache
 from collector.topology import Enrolled
-from pue.canonical import sha256_hex
-from pue.series import SeriesKey, slot_of
-from pue.slots import Int64, Slots
-from pue.topology import Meter
+from pue.contract.canonical import sha256_hex
+from pue.contract.series import SeriesKey, slot_of
+from pue.contract.topology import Meter
+from pue.energy.slots import Int64, Slots
 
 Precedes = Callable[[int, int], bool]
 """Whether the first record comes before the second by (epoch, seq)."""

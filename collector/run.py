@@ -15,8 +15,8 @@ from collector.app import Parts, ProjectionThread, opened
 from collector.intake import Arrival, Taken
 from collector.settings import Document
 from collector.subscribe import Message, Subscriber
-from pue.errors import Reject, Retry
-from pue.wire import Ack, encode_ack, parse_topic, topic
+from pue.contract.errors import Reject, Retry
+from pue.contract.wire import Ack, encode_ack, parse_topic, topic
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pue.errors import Fatal, PueError
-from pue.settings import Settings, parse
-from pue.signing import Verifier
+from pue.contract.errors import Fatal, PueError
+from pue.contract.settings import Settings, parse
+from pue.contract.signing import Verifier
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
 TOKEN_VARIABLE = "PUE_INFLUX_TOKEN"  # noqa: S105 - the name of the variable, not a secret

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from collector.progress import SeriesState
 from collector.store import Readings, has_value, overlay
-from pue.quality import Flag
-from pue.quantities import QUANTITIES, Kind
-from pue.registers import CONTEXT_SAMPLES, RegisterVersion, power_slots, register_slots, register_versions
-from pue.series import SLOT_MS, slot_of
-from pue.slots import Int64, Samples, Slots
-from pue.topology import Meter
+from pue.contract.quality import Flag
+from pue.contract.quantities import QUANTITIES, Kind
+from pue.contract.series import SLOT_MS, slot_of
+from pue.contract.topology import Meter
+from pue.energy.registers import CONTEXT_SAMPLES, RegisterVersion, power_slots, register_slots, register_versions
+from pue.energy.slots import Int64, Samples, Slots
 
 MAX_GAP_MS = SLOT_MS + 60_000
 """Readings of a 15-minute poll come with some jitter: a minute more than the cadence is no gap yet. [ms]"""

@@ -13,9 +13,9 @@ import numpy as np
 from collector.blobs import DAY_MS, checksum, open_blob, pack_columns
 from collector.database import BUSY_SECONDS, connect_read_only, reading, transaction
 from collector.store import Rows, Table, empty, has_value, overlay
-from pue.errors import Fatal, Retry
-from pue.series import SeriesKey
-from pue.slots import Int64
+from pue.contract.errors import Fatal, Retry
+from pue.contract.series import SeriesKey
+from pue.energy.slots import Int64
 
 BULK_ROWS = 16
 """From this many rows of one closed day on, the day's blob is written at once."""

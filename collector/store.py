@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pue.quality import NO_VALUE
-from pue.series import READING_FIELDS, READING_MEASUREMENT, SLOT_FIELDS, SLOT_MEASUREMENT, SeriesKey
-from pue.slots import Int64, Samples, Slots
+from pue.contract.quality import NO_VALUE
+from pue.contract.series import READING_FIELDS, READING_MEASUREMENT, SLOT_FIELDS, SLOT_MEASUREMENT, SeriesKey
+from pue.energy.slots import Int64, Samples, Slots
 
 
 class Table(Enum):
@@ -64,7 +64,7 @@ class Readings:
     count
         0 where `quality` says that there is no value. [counts]
     quality
-        Bits of `pue.quality.Quality`.
+        Bits of `pue.contract.quality.Quality`.
     record
         Number of the original in its shard's ledger.
     """
@@ -84,7 +84,7 @@ class Readings:
         return len(self.t1_ms)
 
     def samples(self) -> Samples:
-        """As `pue.registers` takes them."""
+        """As `pue.energy.registers` takes them."""
         order = np.zeros_like(self.t1_ms)
         return Samples(t0_ms=self.t0_ms, t1_ms=self.t1_ms, count=self.count, quality=self.quality, order=order)
 

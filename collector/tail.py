@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from collector.store import Rows, SeriesStore, Table, overlay
-from pue.series import SeriesKey
-from pue.slots import Int64
+from pue.contract.series import SeriesKey
+from pue.energy.slots import Int64
 
 KEPT_ROWS = 256
 """Rows kept per series and table: some hours at 15 minutes, an hour at 15 seconds."""

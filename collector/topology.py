@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pue.errors import Fatal, Reject
-from pue.signing import Verifier
-from pue.topology import Agent, AgentKey, Meter, Topology, open_topology
-from pue.wire import SignedLine
+from pue.contract.errors import Fatal, Reject
+from pue.contract.signing import Verifier
+from pue.contract.topology import Agent, AgentKey, Meter, Topology, open_topology
+from pue.contract.wire import SignedLine
 
 log = logging.getLogger(__name__)
 

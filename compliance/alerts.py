@@ -16,11 +16,11 @@ import numpy as np
 
 from compliance.calendar import local_midnights
 from compliance.measure import Measured
-from pue.facility import FacilityCurve
-from pue.findings import Facts, show_pue
-from pue.policy import PUE_KINDS, Rule
-from pue.scope import scope
-from pue.series import SLOT_MS
+from pue.contract.series import SLOT_MS
+from pue.energy.facility import FacilityCurve
+from pue.judgement.findings import Facts, show_pue
+from pue.judgement.policy import PUE_KINDS, Rule
+from pue.judgement.scope import scope
 
 PUE_OVER_LIMIT = "pue_over_limit"
 COVERAGE_LOW = "coverage_low"

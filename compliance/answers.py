@@ -21,12 +21,12 @@ from compliance.registry import Registered, Registry
 from compliance.registry_file import ms
 from compliance.terms import local_day
 from compliance.topology import TopologyOffice
-from pue.policy import Profile
-from pue.rolling import WindowResult, group_result
-from pue.series import SLOT_MS, SeriesKey, slot_of
-from pue.topology import Topology
-from pue.windows import WINDOW_IDS, window_bounds
-from pue.wire import SignedLine
+from pue.contract.series import SLOT_MS, SeriesKey, slot_of
+from pue.contract.topology import Topology
+from pue.contract.wire import SignedLine
+from pue.energy.rolling import WindowResult, group_result
+from pue.energy.windows import WINDOW_IDS, window_bounds
+from pue.judgement.policy import Profile
 
 END_OF_TIME_MS = 1 << 62
 THIRTY_DAYS_MS = 30 * 24 * 3_600_000

@@ -28,8 +28,8 @@ from compliance.readers import Reader
 from compliance.registry import Registry
 from compliance.settings import ComplianceSettings, load_signer
 from compliance.topology import TopologyOffice
-from pue.errors import Fatal, PueError
-from pue.policy import load_profile
+from pue.contract.errors import Fatal, PueError
+from pue.judgement.policy import load_profile
 
 API_VERSION = "1.0.0"
 """Version of the API as /openapi.json describes it."""

@@ -9,10 +9,10 @@ import numpy as np
 from compliance.measure import Measured
 from compliance.queries import Float64, MeterStatus, PueSeries
 from compliance.views import share
-from pue.facility import FacilityCurve, Term, Weighted
-from pue.rolling import rolling_pue
-from pue.series import SLOT_MS
-from pue.slots import Int64, Slots
+from pue.contract.series import SLOT_MS
+from pue.energy.facility import FacilityCurve, Term, Weighted
+from pue.energy.rolling import rolling_pue
+from pue.energy.slots import Int64, Slots
 
 WIDTH_SLOTS = {"slot": 1, "1h": 4, "24h": 96, "7d": 672, "30d": 2_880, "365d": 35_040}
 MIN_DRAWN_COVERAGE = 0.5

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pue.errors import PueError
+from pue.contract.errors import PueError
 
 if TYPE_CHECKING:
     from compliance.app import Service
@@ -56,7 +56,7 @@ def serve(config: Config) -> None:
 def check(config: Config) -> None:
     """Check settings, key and rules without connecting to anything."""
     from compliance.settings import load, load_signer
-    from pue.policy import load_profile
+    from pue.judgement.policy import load_profile
 
     settings = load(config)
     key = load_signer(settings.compliance.key_file).key_id
@@ -147,8 +147,8 @@ def openapi(config: Config) -> None:
 @app.command()
 def keygen(out: Annotated[Path, typer.Option("--out", help="File of the private key; must not exist.")]) -> None:
     """Make a key to sign topology documents with; prints the public key."""
-    from pue.errors import Fatal
-    from pue.signing import Signer
+    from pue.contract.errors import Fatal
+    from pue.contract.signing import Signer
 
     signer = Signer.generate()
     try:
@@ -174,7 +174,7 @@ def _service(config: Path) -> Iterator[Service]:
 
 
 def _text(file: Path) -> str:
-    from pue.errors import Fatal
+    from pue.contract.errors import Fatal
 
     try:
         return file.read_text(encoding="utf-8")

@@ -21,8 +21,8 @@ from compliance.measure import Measure, Measured
 from compliance.projection import Projection
 from compliance.registry import Registered, Registry
 from compliance.terms import facility_facts, local_day
-from pue.findings import Facts
-from pue.policy import Profile, Rule
+from pue.judgement.findings import Facts
+from pue.judgement.policy import Profile, Rule
 
 FINDING = "finding_recorded"
 RAISED = "alert_raised"

@@ -13,12 +13,12 @@ from compliance.log import Event
 from compliance.measure import Measure, Measured
 from compliance.registry import Registry
 from compliance.terms import facility_facts
-from pue.canonical import content_hash, sha256_hex
-from pue.findings import Facts, judge
-from pue.policy import Rule
-from pue.rolling import WindowResult
-from pue.uncertainty import round_micro
-from pue.windows import window_bounds
+from pue.contract.canonical import content_hash, sha256_hex
+from pue.energy.rolling import WindowResult
+from pue.energy.uncertainty import round_micro
+from pue.energy.windows import window_bounds
+from pue.judgement.findings import Facts, judge
+from pue.judgement.policy import Rule
 
 
 def evidence_hash(one: Judged, facts: Facts, measured: Measured) -> str:

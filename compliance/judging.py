@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from compliance.calendar import closes, local_midnights
 from compliance.measure import Measured
-from pue.findings import Facts, Finding, Outcome, judge
-from pue.policy import PUE_KINDS, Rule
-from pue.rolling import WindowResult
-from pue.windows import window_bounds
+from pue.energy.rolling import WindowResult
+from pue.energy.windows import window_bounds
+from pue.judgement.findings import Facts, Finding, Outcome, judge
+from pue.judgement.policy import PUE_KINDS, Rule
 
 FactsAt = Callable[[int], Facts]
 """Facts of the facility on the day of a moment. [ms UTC]"""

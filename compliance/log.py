@@ -21,8 +21,8 @@ import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 
 from compliance.settings import without_password
-from pue.canonical import ZERO_HASH, canonical_json, content_hash
-from pue.errors import Fatal, Retry
+from pue.contract.canonical import ZERO_HASH, canonical_json, content_hash
+from pue.contract.errors import Fatal, Retry
 
 ADVISORY_LOCK = 0x5055_4C4F_47
 """Key of the PostgreSQL lock under which `seq` is assigned."""

@@ -10,12 +10,12 @@ from threading import Lock
 from compliance.readers import Reader, SeriesReader
 from compliance.registry import Registered
 from compliance.terms import facility_keys, facility_terms
-from pue.errors import Fatal, Retry
-from pue.facility import FacilityCurve, Term, facility_curve
-from pue.rolling import WindowResult, window_result
-from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey, slot_of
-from pue.slots import Slots
-from pue.stuck import mark_stuck
+from pue.contract.errors import Fatal, Retry
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey, slot_of
+from pue.energy.facility import FacilityCurve, Term, facility_curve
+from pue.energy.rolling import WindowResult, window_result
+from pue.energy.slots import Slots
+from pue.energy.stuck import mark_stuck
 
 _LOG = logging.getLogger(__name__)
 

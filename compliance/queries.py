@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import PlainSerializer
 
-from pue.errors import PueError
-from pue.slots import Int64
+from pue.contract.errors import PueError
+from pue.energy.slots import Int64
 
 Float64 = npt.NDArray[np.float64]
 Joules = Annotated[int, PlainSerializer(str, return_type=str, when_used="json")]
@@ -196,9 +196,9 @@ class Finding:
     """The system's computed result (系统测算结果) for one facility, rule and legal period; never a decision.
 
     `outcome` is one of not_applicable, non_compliant, insufficient_data, invalid_data, compliant, indeterminate;
-    `reasons` are codes of `pue.reasons`. It holds from `as_of_ms`, the close of its period, until the next one; rules
-    on facts (`kind` certificate, siting, incentive) have no period and no figures. `since` is the local day from which
-    the outcome has held without a break. `positions` are ledger records per shard.
+    `reasons` are codes of `pue.judgement.reasons`. It holds from `as_of_ms`, the close of its period, until the next
+    one; rules on facts (`kind` certificate, siting, incentive) have no period and no figures. `since` is the local day
+    from which the outcome has held without a break. `positions` are ledger records per shard.
     """
 
     facility: str
@@ -377,7 +377,7 @@ class Queries(Protocol):
     def pue(
         self, facility_id: str, window: str = "30d", from_ms: int | None = None, to_ms: int | None = None
     ) -> Pue | None:
-        """PUE over a window id of `pue.windows.WINDOW_IDS` ending at the watermark (or `to_ms`).
+        """PUE over a window id of `pue.energy.windows.WINDOW_IDS` ending at the watermark (or `to_ms`).
 
         With both `from_ms` and `to_ms` the window is `custom`. None when the facility has no data at all. Raises
         `BadQuery("unknown_window" | "bad_interval")`.

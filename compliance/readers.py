@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from compliance.settings import Series
-from pue.errors import Retry
-from pue.quality import NO_VALUE
-from pue.series import SeriesKey
-from pue.slots import Int64, Slots
-from pue.wire import SignedLine
+from pue.contract.errors import Retry
+from pue.contract.quality import NO_VALUE
+from pue.contract.series import SeriesKey
+from pue.contract.wire import SignedLine
+from pue.energy.slots import Int64, Slots
 
 SEARCH_MS = (3_600_000, 86_400_000, 400 * 86_400_000)
 """How far from a time a reading with a value is looked for, nearest first."""

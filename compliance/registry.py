@@ -10,8 +10,8 @@ from typing import TypeVar
 from compliance.log import Draft, Event, EventLog
 from compliance.projection import Projection
 from compliance.registry_file import Agent, Enterprise, Facility, FacilityFacts, Meter, RegistryFile
-from pue.errors import Fatal
-from pue.settings import Settings
+from pue.contract.errors import Fatal
+from pue.contract.settings import Settings
 
 Record = TypeVar("Record", bound=Settings)
 

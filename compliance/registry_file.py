@@ -12,11 +12,11 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from compliance.identifiers import check_region, check_uscc
-from pue.errors import Fatal
-from pue.quantities import QUANTITIES, step
-from pue.settings import Settings, parse
-from pue.signing import Verifier
-from pue.uncertainty import relative_uncertainty
+from pue.contract.errors import Fatal
+from pue.contract.quantities import QUANTITIES, step
+from pue.contract.settings import Settings, parse
+from pue.contract.signing import Verifier
+from pue.energy.uncertainty import relative_uncertainty
 
 
 def _zone(text: str) -> str:

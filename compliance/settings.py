@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from pue.errors import Fatal
-from pue.settings import Settings, parse
-from pue.signing import Signer
+from pue.contract.errors import Fatal
+from pue.contract.settings import Settings, parse
+from pue.contract.signing import Signer
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]

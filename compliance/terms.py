@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from compliance.registry import Registered
 from compliance.registry_file import Meter, MeterVersion, local_midnight_ms
-from pue.facility import Term
-from pue.quantities import step
-from pue.scope import Facts
-from pue.series import SeriesKey
-from pue.uncertainty import relative_uncertainty
+from pue.contract.quantities import step
+from pue.contract.series import SeriesKey
+from pue.energy.facility import Term
+from pue.energy.uncertainty import relative_uncertainty
+from pue.judgement.scope import Facts
 
 
 def facility_terms(facility: Registered) -> tuple[Term, ...]:

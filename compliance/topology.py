@@ -12,10 +12,10 @@ from compliance import registry_file
 from compliance.log import Draft, EventLog
 from compliance.projection import Projection
 from compliance.registry import Registered, Registry
-from pue.canonical import ZERO_HASH
-from pue.errors import Fatal
-from pue.signing import Signer, Verifier
-from pue.topology import (
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.errors import Fatal
+from pue.contract.signing import Signer, Verifier
+from pue.contract.topology import (
     Agent,
     AgentKey,
     Meter,
@@ -26,7 +26,7 @@ from pue.topology import (
     open_topology,
     sign_topology,
 )
-from pue.wire import SignedLine
+from pue.contract.wire import SignedLine
 
 KEY_OVERLAP_MS = 24 * 3_600_000
 """How long an agent's former key stays good after a new one is registered: the agent has to be restarted with it."""

@@ -13,10 +13,10 @@ from compliance.evaluate import RAISED, alert_step
 from compliance.log import Event
 from compliance.registry import Registered
 from compliance.registry_file import Meter
-from pue.findings import Finding, Outcome, headline, show_pue
-from pue.policy import PUE_KINDS, Profile, Rule, Scale, Status
-from pue.rolling import WindowResult
-from pue.uncertainty import round_micro
+from pue.energy.rolling import WindowResult
+from pue.energy.uncertainty import round_micro
+from pue.judgement.findings import Finding, Outcome, headline, show_pue
+from pue.judgement.policy import PUE_KINDS, Profile, Rule, Scale, Status
 
 PLACES = 6
 _FINDING_COLUMNS = {column.name for column in fields(Finding)} - {"headline"}

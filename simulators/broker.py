@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 
 CHOICES = ("auto", "iotcore", "mosquitto")
 MAX_PAYLOAD = 1 << 20

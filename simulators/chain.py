@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.broker import broker_command
 from simulators.interrupts import Interrupts
 from simulators.processes import Child, Crew, command

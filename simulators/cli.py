@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pue.errors import PueError
+from pue.contract.errors import PueError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Folder = Annotated[Path, typer.Option("--dir", help="State directory written by `pue-sim init` or `pue-demo`.")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.cli import run, set_debug
 
 if TYPE_CHECKING:

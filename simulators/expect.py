@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pue.series import slot_of
+from pue.contract.series import slot_of
 from simulators.meters import CLASS_PERCENT, VirtualMeter
 from simulators.plant import DAY_MS
 from simulators.scenario import Site, trailing_year

@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pue import wire
-from pue.quality import Quality
-from pue.series import SLOT_MS
-from pue.signing import Signer
+from pue.contract import wire
+from pue.contract.quality import Quality
+from pue.contract.series import SLOT_MS
+from pue.contract.signing import Signer
 from simulators.layouts import ModbusPlace
 from simulators.meters import VirtualMeter
 from simulators.plant import DAY_MS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pue.signing import Signer
+from pue.contract.signing import Signer
 
 
 def read_key(path: Path) -> Signer:

@@ -1,6 +1,7 @@
 """Where each meter model keeps its values, in the simulator's own words from the manuals' facts.
 
-Nothing here comes from `pue.profile` or `pue.decode`: if a profile is wrong, the demo's numbers are wrong and seen.
+Nothing here comes from `pue.contract.profile` or `pue.contract.decode`: if a profile is wrong, the demo's numbers are
+wrong and seen.
 A display is what a meter shows: counts at the model's own resolution, as whole numbers.
 """
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.layouts import MODELS, Display, Model, float32_counts
 from simulators.plant import Plant
 

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from pue.errors import Fatal
-from pue.series import SLOT_MS, slot_of
+from pue.contract.errors import Fatal
+from pue.contract.series import SLOT_MS, slot_of
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.interrupts import Interrupts
 
 TAIL_LINES = 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.resources import files
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 
 
 def profile_texts(names: Iterable[str]) -> dict[str, str]:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
 
-from pue.canonical import sha256_hex
-from pue.errors import Fatal
-from pue.settings import Settings, parse
-from pue.wire import epoch_id
+from pue.contract.canonical import sha256_hex
+from pue.contract.errors import Fatal
+from pue.contract.settings import Settings, parse
+from pue.contract.wire import epoch_id
 from simulators.facilities import FACILITIES, FacilitySpec
 from simulators.meters import VirtualMeter
 from simulators.plant import DAY_MS, HISTORY_DAYS, Plant

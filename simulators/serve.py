@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.layouts import ModbusPlace
 from simulators.meters import VirtualMeter
 from simulators.modbus import start_bus

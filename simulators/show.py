@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pue.series import slot_of
+from pue.contract.series import slot_of
 from simulators.meters import VirtualMeter
 from simulators.plant import DAY_MS
 from simulators.scenario import Simulation, Site, iso, trailing_year

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.history import approved_config
 from simulators.keys import write_key
 from simulators.layouts import ModbusPlace

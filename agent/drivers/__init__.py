@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.plan import PlannedMeter
-from pue.quality import Quality
+from pue.contract.quality import Quality
 
 MAX_RAW_BYTES = 512
 """Evidence longer than this is cut: the wire contract's limit."""

@@ -15,8 +15,8 @@ from agent.clock import Clock
 from agent.drivers import Answer, evidence
 from agent.plan import PlannedMeter, RegisterRead
 from agent.settings import LinkTable
-from pue.errors import Fatal
-from pue.quality import Quality
+from pue.contract.errors import Fatal
+from pue.contract.quality import Quality
 
 READ_ONLY = frozenset({3, 4})
 """Function codes that may leave this machine: read holding and input registers."""

@@ -17,7 +17,7 @@ from agent.clock import Clock
 from agent.drivers import Answer, evidence
 from agent.plan import PlannedMeter
 from agent.settings import LinkTable
-from pue.quality import Quality
+from pue.contract.quality import Quality
 
 MAX_IN_FLIGHT = 50
 """More requests at once overrun the sockets' buffers; measured with 500 devices."""

@@ -12,8 +12,8 @@ from compliance.log import Event
 from compliance.queries import Finding, NotFound
 from compliance.readers import Reading, SeriesReader, reading_before, reading_from
 from compliance.views import share
-from pue.errors import PueError
-from pue.series import SeriesKey
+from pue.contract.errors import PueError
+from pue.contract.series import SeriesKey
 
 
 def evidence(answers: Answers, facility_id: str, seq: int | None) -> Evidence:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from compliance.api.headers import SECURITY
 from compliance.queries import NotFound
-from pue.errors import Fatal, PueError, Retry
+from pue.contract.errors import Fatal, PueError, Retry
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -8,8 +8,8 @@ from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
-from pue.decimals import show_pue
-from pue.quantities import JOULES_PER_KWH
+from pue.contract.quantities import JOULES_PER_KWH
+from pue.judgement.decimals import show_pue
 
 NONE = "—"
 MINUS = "−"

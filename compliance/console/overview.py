@@ -13,7 +13,7 @@ from compliance.console import marks, numbers, words
 from compliance.console.reader import Reader
 from compliance.console.tiles import LEVELS, Tile, places, tile_grid
 from compliance.queries import ComplianceRow, Region, RegionPue, Rule
-from pue.decimals import show_pue
+from pue.judgement.decimals import show_pue
 
 
 def outcome_of(row: ComplianceRow) -> str:

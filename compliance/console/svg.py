@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compliance.console.ticks import ratio_ticks, time_ticks
-from pue.slots import Int64
+from pue.energy.slots import Int64
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 POINTS_PER_COLUMN_FOR_BAND = 4

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from compliance.console import marks, numbers, words
 from compliance.console.reader import View
 from compliance.queries import Alert, Facility, Finding, MeterPoint, MeterStatus, Pue, Queries
-from pue.windows import WINDOW_IDS
+from pue.energy.windows import WINDOW_IDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from compliance.console.reader import Reader
 from compliance.console.svg import NARROW, WIDE, Float64, Judged, LimitLine, Trend, Words, trend_chart
 from compliance.console.ticks import DAY_MS, HOUR_MS
 from compliance.queries import BadQuery, Facility, Finding, Queries, Rule
-from pue.series import SLOT_MS
-from pue.slots import Int64
+from pue.contract.series import SLOT_MS
+from pue.energy.slots import Int64
 
 RANGES = {"year": 365 * DAY_MS, "days90": 90 * DAY_MS, "days30": 30 * DAY_MS, "days7": 7 * DAY_MS}
 USUAL = "year"

@@ -9,8 +9,8 @@ from compliance.console import numbers
 from compliance.console.language import Texts
 from compliance.console.reader import Reader
 from compliance.queries import Alert, Facility, Finding, Pue, Rule
-from pue.quality import Flag
-from pue.reasons import reason_text
+from pue.contract.quality import Flag
+from pue.judgement.reasons import reason_text
 
 NO_FINDING = "none"
 SEVERITY = (

@@ -18,11 +18,11 @@ import collector.cli
 import collector.settings
 import compliance.cli
 import compliance.settings
-from pue.errors import RejectReason
-from pue.quality import Flag, Quality
-from pue.quantities import QUANTITIES
-from pue.reasons import Reason
-from pue.series import READING_FIELDS, SLOT_FIELDS
+from pue.contract.errors import RejectReason
+from pue.contract.quality import Flag, Quality
+from pue.contract.quantities import QUANTITIES
+from pue.contract.series import READING_FIELDS, SLOT_FIELDS
+from pue.judgement.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS: dict[str, type[BaseModel]] = {

@@ -17,7 +17,16 @@ def loaded_by(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["pue.wire", "pue.topology", "pue.profile", "pue.decode", "pue.settings"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pue.contract.wire",
+        "pue.contract.topology",
+        "pue.contract.profile",
+        "pue.contract.decode",
+        "pue.contract.settings",
+    ],
+)
 def test_the_wire_half_of_pue_is_light(module: str) -> None:
     assert not loaded_by(module) & HEAVY
 

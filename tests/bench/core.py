@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from pue.facility import Term, facility_curve
-from pue.registers import RegisterVersion, register_slots
-from pue.rolling import latest_pue, rolling_pue, whole_floats, window_result
-from pue.series import SLOT_MS, SeriesKey
-from pue.slots import Int64, Samples, Slots
-from pue.stream import MeterStream, SiteStream
+from pue.contract.series import SLOT_MS, SeriesKey
+from pue.energy.facility import Term, facility_curve
+from pue.energy.registers import RegisterVersion, register_slots
+from pue.energy.rolling import latest_pue, rolling_pue, whole_floats, window_result
+from pue.energy.slots import Int64, Samples, Slots
+from pue.energy.stream import MeterStream, SiteStream
 
 SEED = 2026
 YEAR_MS = 365 * 86_400_000

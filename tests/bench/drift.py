@@ -10,10 +10,10 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from pue.baseline import Baseline, DailyEnergy, Float64, fit_baseline
-from pue.drift import PageHinkley, tuned, watch
-from pue.forecast import forecast
-from pue.uncertainty import relative_uncertainty, u_pue
+from pue.energy.uncertainty import relative_uncertainty, u_pue
+from pue.outlook.baseline import Baseline, DailyEnergy, Float64, fit_baseline
+from pue.outlook.drift import PageHinkley, tuned, watch
+from pue.outlook.forecast import forecast
 from tests.bench.fleet import YEAR, Plant, fleet, ramp
 
 SIZE, YEARS, SEED = 300, 3, 2026

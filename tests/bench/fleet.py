@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pue.baseline import DailyEnergy
+from pue.outlook.baseline import DailyEnergy
 
 Float64 = npt.NDArray[np.float64]
 YEAR = 365

@@ -17,10 +17,10 @@ import pytest
 from collector.ledger import LedgerReader
 from collector.read import SeriesReader, open_reader
 from collector.settings import load
-from pue.errors import Retry
-from pue.series import SeriesKey
-from pue.signing import Signer
-from pue.wire import DataBatch, decode_batch, unpack
+from pue.contract.errors import Retry
+from pue.contract.series import SeriesKey
+from pue.contract.signing import Signer
+from pue.contract.wire import DataBatch, decode_batch, unpack
 from tests.support.modbus import CountingMeter, modbus_server
 from tests.support.plants import FakeAgent, collector_toml, topology_of, write_topology
 from tests.support.servers import Process, broker, running, wait_until

@@ -13,7 +13,7 @@ from collector.admit import Route
 from collector.app import Parts, opened
 from collector.intake import Arrival
 from collector.ledger import pack
-from pue.wire import SignedLine
+from pue.contract.wire import SignedLine
 from tests.support.collectors import bench
 from tests.support.plants import START_MS, FakeAgent
 

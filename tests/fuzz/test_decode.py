@@ -8,8 +8,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pue.decode import MAX_COUNT, Code, ObjectCode, RegisterCode, decode
-from pue.quality import NO_VALUE, Quality
+from pue.contract.decode import MAX_COUNT, Code, ObjectCode, RegisterCode, decode
+from pue.contract.quality import NO_VALUE, Quality
 
 EXPONENTS = st.integers(-9, 9)
 REGISTER_CODES = st.builds(

@@ -8,10 +8,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pue import wire
-from pue.errors import Reject
-from pue.signing import Signer
-from tests.unit.pue.test_wire import SIGNER, batch
+from pue.contract import wire
+from pue.contract.errors import Reject
+from pue.contract.signing import Signer
+from tests.unit.pue.contract.test_wire import SIGNER, batch
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -26,9 +26,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from pue.canonical import ZERO_HASH
-from pue.signing import Signer, Verifier
-from pue.wire import Ack, Batch, DataBatch, SignedLine, encode_ack, open_batch, topic, unpack
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.signing import Signer, Verifier
+from pue.contract.wire import Ack, Batch, DataBatch, SignedLine, encode_ack, open_batch, topic, unpack
 
 T = TypeVar("T")
 

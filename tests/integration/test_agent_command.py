@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from pue.canonical import ZERO_HASH
-from pue.signing import Signer, Verifier
-from pue.wire import EventBatch, Handover, OutageDeclared, SignedLine, seal, write_lines
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.signing import Signer, Verifier
+from pue.contract.wire import EventBatch, Handover, OutageDeclared, SignedLine, seal, write_lines
 from tests.integration.agent_rig import (
     AGENT,
     HOST,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pue.quality import Quality
-from pue.wire import Config, ConfigBatch, DataBatch, EventBatch, Restored
+from pue.contract.quality import Quality
+from pue.contract.wire import Config, ConfigBatch, DataBatch, EventBatch, Restored
 from tests.integration.agent_rig import (
     HOST,
     AgentProcess,

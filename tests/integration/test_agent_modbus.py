@@ -15,9 +15,9 @@ from agent.drivers import Answer
 from agent.drivers.modbus import ModbusLink
 from agent.plan import Part, PlannedMeter, PlannedPoint, RegisterRead
 from agent.settings import LinkTable
-from pue.decode import RegisterCode
-from pue.errors import Fatal
-from pue.quality import Quality
+from pue.contract.decode import RegisterCode
+from pue.contract.errors import Fatal
+from pue.contract.quality import Quality
 from tests.integration.agent_rig import HOST, free_port, modbus_meters
 
 pytestmark = pytest.mark.integration

@@ -15,8 +15,8 @@ from agent.drivers import Answer
 from agent.drivers.snmp import SnmpEngine, SnmpLink
 from agent.plan import PlannedMeter, make_plan
 from agent.settings import AgentSettings, LinkTable, load_settings
-from pue.decode import decode
-from pue.quality import Quality
+from pue.contract.decode import decode
+from pue.contract.quality import Quality
 from tests.integration.agent_rig import HOST, AgentProcess, free_port, snmp_link, snmpd
 
 pytestmark = pytest.mark.integration

@@ -16,9 +16,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from collector.read import open_reader
 from collector.settings import load
-from pue.errors import Retry
-from pue.series import SeriesKey
-from pue.signing import Signer
+from pue.contract.errors import Retry
+from pue.contract.series import SeriesKey
+from pue.contract.signing import Signer
 from tests.support.certificates import Authority
 from tests.support.modbus import CountingMeter, modbus_server
 from tests.support.plants import FakeAgent, collector_toml, topology_of, write_topology

@@ -14,9 +14,9 @@ from collector.app import ProjectionThread, opened
 from collector.intake import Arrival
 from collector.rebuild import rebuild_all
 from collector.stores import open_store
-from pue.series import SeriesKey
-from pue.slots import Slots
-from pue.wire import SignedLine
+from pue.contract.series import SeriesKey
+from pue.contract.wire import SignedLine
+from pue.energy.slots import Slots
 from tests.support.collectors import Bench, bench
 from tests.support.plants import START_MS, FakeAgent
 from tests.support.servers import Process, influxdb, wait_until

@@ -15,9 +15,9 @@ import pytest
 
 from collector.read import SeriesReader, open_reader
 from collector.settings import load
-from pue.canonical import ZERO_HASH
-from pue.series import SeriesKey
-from pue.wire import Dropped
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.series import SeriesKey
+from pue.contract.wire import Dropped
 from tests.support.links import Link, link
 from tests.support.plants import START_MS, FakeAgent, collector_toml, topology_of, write_topology
 from tests.support.servers import Process, broker, free_port, running, wait_until

@@ -13,9 +13,9 @@ from collector.blobs import DAY_MS
 from collector.settings import SeriesSettings
 from collector.store import Rows, SeriesStore, Table
 from collector.stores import open_store, open_store_reader
-from pue.errors import Fatal, Retry
-from pue.series import SLOT_MS, SeriesKey
-from pue.slots import Int64
+from pue.contract.errors import Fatal, Retry
+from pue.contract.series import SLOT_MS, SeriesKey
+from pue.energy.slots import Int64
 from tests.support.plants import START_MS
 from tests.support.servers import Process, influxdb
 

@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
-from pue.quality import Quality
-from pue.registers import RegisterVersion
-from pue.series import SLOT_MS
-from pue.slots import Samples
+from pue.contract.quality import Quality
+from pue.contract.series import SLOT_MS
+from pue.energy.registers import RegisterVersion
+from pue.energy.slots import Samples
 from tests.property.plain import Reading
 
 START_MS = 1_900_000 * SLOT_MS

@@ -8,9 +8,9 @@ from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor
 
-from pue.quality import NO_VALUE, Flag, Quality
-from pue.registers import RegisterVersion
-from pue.series import MAX_ENERGY_J, SLOT_MS
+from pue.contract.quality import NO_VALUE, Flag, Quality
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS
+from pue.energy.registers import RegisterVersion
 
 Reading = tuple[int, int, int, int, int]
 """t0_ms, t1_ms, count, quality, order."""

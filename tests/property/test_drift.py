@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pue.baseline import DailyEnergy, fit_baseline
-from pue.drift import PageHinkley, assess, watch
-from pue.forecast import forecast
+from pue.outlook.baseline import DailyEnergy, fit_baseline
+from pue.outlook.drift import PageHinkley, assess, watch
+from pue.outlook.forecast import forecast
 from tests.bench.fleet import YEAR, Plant, fleet, ramp
 
 PLANTS = fleet(3, 3, 7)

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pue.facility import FacilityCurve, Term, facility_curve
-from pue.registers import register_slots
-from pue.rolling import WindowResult, group_result, rolling_pue, whole_floats, window_result
-from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
-from pue.slots import Slots
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
+from pue.energy.facility import FacilityCurve, Term, facility_curve
+from pue.energy.registers import register_slots
+from pue.energy.rolling import WindowResult, group_result, rolling_pue, whole_floats, window_result
+from pue.energy.slots import Slots
 from tests.property.meters import POWER_W, START_MS, Truth, honest_readings, samples_of, true_j, truths, version
 from tests.property.plain import Reading
 

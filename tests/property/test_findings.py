@@ -9,9 +9,9 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pue.findings import Facts, Outcome, judge, show_pue
-from pue.policy import Rule, load_profile
-from pue.rolling import WindowResult
+from pue.energy.rolling import WindowResult
+from pue.judgement.findings import Facts, Outcome, judge, show_pue
+from pue.judgement.policy import Rule, load_profile
 
 YEAR_MS = 365 * 86_400_000
 YUNNAN = load_profile("yunnan-2022-draft")

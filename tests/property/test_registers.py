@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pue.quality import NO_VALUE, Flag
-from pue.registers import CONTEXT_SAMPLES, RegisterVersion, merged, power_slots, register_slots
-from pue.series import SLOT_MS, slot_of
-from pue.slots import Slots
+from pue.contract.quality import NO_VALUE, Flag
+from pue.contract.series import SLOT_MS, slot_of
+from pue.energy.registers import CONTEXT_SAMPLES, RegisterVersion, merged, power_slots, register_slots
+from pue.energy.slots import Slots
 from tests.property.meters import (
     POWER_W,
     honest_readings,

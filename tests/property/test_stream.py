@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pue.registers import RegisterVersion, power_slots, register_slots
-from pue.slots import Slots
-from pue.stream import MeterStream, SiteStream
+from pue.energy.registers import RegisterVersion, power_slots, register_slots
+from pue.energy.slots import Slots
+from pue.energy.stream import MeterStream, SiteStream
 from tests.property.meters import POWER_W, START_MS, reading_lists, samples_of, version, version_lists
 from tests.property.plain import Reading
 from tests.property.test_registers import same

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pue.uncertainty import guard_band, probability_within, required_pue, u_pue
+from pue.energy.uncertainty import guard_band, probability_within, required_pue, u_pue
 
 Layout = tuple[list[int], list[int], list[int], list[float], list[str]]
 

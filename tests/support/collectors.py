@@ -10,7 +10,7 @@ from collector.app import Parts, opened, projecting
 from collector.intake import Arrival, Taken
 from collector.read import SeriesReader, open_reader
 from collector.settings import Document, load
-from pue.wire import SignedLine
+from pue.contract.wire import SignedLine
 from tests.support.plants import FakeAgent, collector_toml, topology_of, write_topology
 
 

@@ -15,7 +15,7 @@ from collector.cli import main
 from collector.gaps import Owner, ack
 from collector.run import Loop
 from collector.subscribe import Message
-from pue.wire import decode_batch, encode_ack, parse_topic, topic, unpack
+from pue.contract.wire import decode_batch, encode_ack, parse_topic, topic, unpack
 
 LONGEST_SECONDS = 30.0
 

@@ -11,7 +11,7 @@ from typing import Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from pue.wire import Ack, SignedLine, decode_ack, topic
+from pue.contract.wire import Ack, SignedLine, decode_ack, topic
 from tests.support.plants import FakeAgent
 from tests.support.servers import wait_until
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pue import topology, wire
-from pue.canonical import ZERO_HASH
-from pue.signing import Signer
-from pue.topology import Topology, sign_topology
-from pue.wire import SignedLine, epoch_id
+from pue.contract import topology, wire
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.signing import Signer
+from pue.contract.topology import Topology, sign_topology
+from pue.contract.wire import SignedLine, epoch_id
 
 START_MS = 1_750_000_000_000 // 900_000 * 900_000
 """Midsummer 2025: every collector's clock is later."""

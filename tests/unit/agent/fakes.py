@@ -8,8 +8,8 @@ from pathlib import Path
 from agent.chain import Sealer
 from agent.mqtt import BrokerEvent, Closed
 from agent.spool import Spool
-from pue.signing import Signer
-from pue.wire import Config, Meter, Point, Readings, SignedLine, unpack
+from pue.contract.signing import Signer
+from pue.contract.wire import Config, Meter, Point, Readings, SignedLine, unpack
 
 SIGNER = Signer.generate()
 EPOCH = "019000000000aaaaaaaa"

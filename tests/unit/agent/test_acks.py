@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.acks import AckJudge, EpochFacts, Fork, Ignore, Range, Settle, merged, missing
-from pue.canonical import ZERO_HASH
-from pue.wire import Ack
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.wire import Ack
 
 EPOCH = "019000000000aaaaaaaa"
 SHA = "a" * 64

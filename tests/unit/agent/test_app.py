@@ -22,9 +22,9 @@ from agent.plan import make_plan
 from agent.poll import Reading
 from agent.settings import load_settings
 from agent.spool import Key, Spool
-from pue.errors import Fatal, Retry
-from pue.quality import Quality
-from pue.wire import ClockJump, DataBatch, EventBatch, decode_batch, unpack
+from pue.contract.errors import Fatal, Retry
+from pue.contract.quality import Quality
+from pue.contract.wire import ClockJump, DataBatch, EventBatch, decode_batch, unpack
 from tests.unit.agent.fakes import EPOCH, FakeClock, started_spool
 from tests.unit.agent.test_settings import GOOD, write
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.plan import coalesce
-from pue.profile import Modbus, ModbusQuantity
+from pue.contract.profile import Modbus, ModbusQuantity
 
 
 def quantity(addr: int, type_name: str = "u32") -> ModbusQuantity:

@@ -10,8 +10,8 @@ from agent.drivers import Answer, Link, failed
 from agent.plan import Part, Plan, PlannedLink, PlannedMeter, PlannedPoint, RegisterRead
 from agent.poll import Backoff, Reading, decode_answers, next_tick_ms, readings_bodies
 from agent.settings import LinkTable
-from pue.decode import RegisterCode
-from pue.quality import Quality
+from pue.contract.decode import RegisterCode
+from pue.contract.quality import Quality
 from tests.unit.agent.fakes import FakeClock, config
 
 PERIOD_MS = 1000

@@ -14,8 +14,8 @@ from agent.health import Metrics
 from agent.mqtt import BrokerEvent, Closed, Connected, Message, Refused
 from agent.publish import Publisher
 from agent.spool import Key, Spool
-from pue.canonical import ZERO_HASH
-from pue.wire import Ack, DataBatch, Dropped, EventBatch, Restored, decode_batch, encode_ack
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.wire import Ack, DataBatch, Dropped, EventBatch, Restored, decode_batch, encode_ack
 from tests.unit.agent.fakes import EPOCH, FakeClock, FakeSession, config, readings, started_spool
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.settings import load_settings, load_signer
-from pue.errors import Fatal
-from pue.profile import builtin_profiles
-from pue.signing import Signer
+from pue.contract.errors import Fatal
+from pue.contract.profile import builtin_profiles
+from pue.contract.signing import Signer
 
 GOOD = """[agent]
 id = "km01-a1"

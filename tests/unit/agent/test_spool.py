@@ -11,9 +11,9 @@ import pytest
 
 from agent.chain import new_epoch_id
 from agent.spool import Key, Spool
-from pue.canonical import ZERO_HASH
-from pue.errors import Fatal, Reject, Retry
-from pue.wire import (
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.errors import Fatal, Reject, Retry
+from pue.contract.wire import (
     Batch,
     ClockJump,
     ConfigBatch,

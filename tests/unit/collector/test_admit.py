@@ -13,9 +13,9 @@ from collector.admit import CLONE_MS, FUTURE_MS, Commit, Decision, Duplicate, Ga
 from collector.database import connect
 from collector.index import Index
 from collector.topology import Enrolled
-from pue.errors import RejectReason
-from pue.signing import Signer
-from pue.wire import (
+from pue.contract.errors import RejectReason
+from pue.contract.signing import Signer
+from pue.contract.wire import (
     MAX_SEQ,
     ClockJump,
     Config,

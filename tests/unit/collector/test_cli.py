@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from collector.cli import app
-from pue.wire import write_lines
+from pue.contract.wire import write_lines
 from tests.support.plants import START_MS, FakeAgent, collector_toml, topology_of, write_topology
 
 

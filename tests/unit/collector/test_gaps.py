@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collector.gaps import MAX_RANGES, Owner, Settled, ack, settle
-from pue.canonical import ZERO_HASH
+from pue.contract.canonical import ZERO_HASH
 
 OWNER = Owner("yn-c1", 3)
 EPOCH = "0" * 20

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from collector.health import Health
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 
 
 def test_a_port_in_use_is_named_with_its_remedy() -> None:

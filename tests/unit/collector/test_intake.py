@@ -15,8 +15,8 @@ from collector.exporter import export_shard
 from collector.importer import import_file, read_batches
 from collector.intake import Arrival
 from collector.ledger import pack
-from pue.errors import Fatal, Retry
-from pue.wire import Dropped, write_lines
+from pue.contract.errors import Fatal, Retry
+from pue.contract.wire import Dropped, write_lines
 from tests.support.collectors import Bench, bench
 from tests.support.plants import START_MS, FakeAgent, topology_of, write_topology
 

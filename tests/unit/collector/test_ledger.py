@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collector.ledger import FRAME_BYTES, Ledger, LedgerReader, pack
-from pue.errors import Fatal, Retry
+from pue.contract.errors import Fatal, Retry
 from tests.support.plants import FakeAgent
 
 

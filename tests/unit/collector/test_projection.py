@@ -16,12 +16,12 @@ from collector.progress import Progress
 from collector.rebuild import rebuild_all
 from collector.slotting import MAX_GAP_MS, versions_of
 from collector.sqlite_store import SqliteStore
-from pue.quality import Flag, Quality
-from pue.registers import register_slots
-from pue.series import SLOT_MS, SeriesKey
-from pue.slots import Samples, Slots
-from pue.topology import MeterVersion
-from pue.wire import ManualReading, OutageDeclared, SignedLine
+from pue.contract.quality import Flag, Quality
+from pue.contract.series import SLOT_MS, SeriesKey
+from pue.contract.topology import MeterVersion
+from pue.contract.wire import ManualReading, OutageDeclared, SignedLine
+from pue.energy.registers import register_slots
+from pue.energy.slots import Samples, Slots
 from tests.support.collectors import Bench, bench
 from tests.support.plants import START_MS, FakeAgent, meter, register, topology_of, write_topology
 

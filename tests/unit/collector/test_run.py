@@ -13,8 +13,8 @@ from collector.app import Parts, opened
 from collector.intake import Arrival, Taken
 from collector.run import Loop
 from collector.subscribe import Message
-from pue.errors import Retry
-from pue.wire import Ack
+from pue.contract.errors import Retry
+from pue.contract.wire import Ack
 from tests.support.collectors import bench
 from tests.support.plants import FakeAgent, topology_of, write_topology
 

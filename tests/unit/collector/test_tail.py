@@ -10,8 +10,8 @@ import pytest
 
 from collector.store import Rows, Table, empty, overlay
 from collector.tail import KEPT_ROWS, TailCache
-from pue.series import SeriesKey
-from pue.slots import Int64
+from pue.contract.series import SeriesKey
+from pue.energy.slots import Int64
 
 KEYS = [SeriesKey("km01", f"m{index}", "power") for index in range(2)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collector.topology import TopologyFile
-from pue.signing import Signer
+from pue.contract.signing import Signer
 from tests.support.plants import ISSUER, FakeAgent, topology_of, write_topology
 
 

@@ -33,9 +33,9 @@ from compliance.queries import (
     Scope,
     Status,
 )
-from pue.quality import Flag
-from pue.series import SLOT_MS
-from pue.windows import WINDOW_IDS, window_bounds
+from pue.contract.quality import Flag
+from pue.contract.series import SLOT_MS
+from pue.energy.windows import WINDOW_IDS, window_bounds
 
 ZONE = ZoneInfo("Asia/Shanghai")
 WATERMARK = datetime(2026, 11, 23, 5, 45, tzinfo=UTC)

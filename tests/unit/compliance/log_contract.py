@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from compliance.log import BrokenChain, Conflict, Draft, Event, EventLog
-from pue.canonical import ZERO_HASH
-from pue.errors import Fatal
+from pue.contract.canonical import ZERO_HASH
+from pue.contract.errors import Fatal
 
 Make = Callable[..., EventLog]
 

@@ -14,11 +14,11 @@ from compliance.identifiers import uscc_check_digit
 from compliance.measure import Measure
 from compliance.readers import FixedReader
 from compliance.settings import Api, Compliance, ComplianceSettings, Series
-from pue.errors import Reject, RejectReason
-from pue.series import SLOT_MS, SeriesKey
-from pue.signing import Signer
-from pue.slots import Int64, Slots
-from pue.wire import SignedLine
+from pue.contract.errors import Reject, RejectReason
+from pue.contract.series import SLOT_MS, SeriesKey
+from pue.contract.signing import Signer
+from pue.contract.wire import SignedLine
+from pue.energy.slots import Int64, Slots
 
 DAY_MS = 86_400_000
 DAY_SLOTS = 96

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from compliance.alerts import COVERAGE_LOW, METER_SILENT, PUE_OVER_LIMIT, Day, Past, Step, steps, strictest
 from compliance.terms import local_day
-from pue.policy import Rule, load_profile
-from pue.scope import Facts
+from pue.judgement.policy import Rule, load_profile
+from pue.judgement.scope import Facts
 
 RULE = load_profile("yunnan-2022-draft").rule("new_build_pue_max")
 DAY_MS = 86_400_000

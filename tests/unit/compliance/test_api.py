@@ -21,8 +21,8 @@ from compliance.queries import LOOPBACK, NOBODY, Scope
 from compliance.registry import import_registry
 from compliance.registry_file import read_registry
 from compliance.views import rule_view
-from pue.policy import load_profile
-from pue.signing import Verifier
+from pue.contract.signing import Verifier
+from pue.judgement.policy import load_profile
 from tests.unit.compliance.made import (
     DAY_MS,
     DAY_SLOTS,

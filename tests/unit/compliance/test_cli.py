@@ -8,7 +8,7 @@ import pytest
 
 from compliance import cli
 from compliance.settings import without_password
-from pue.errors import PueError
+from pue.contract.errors import PueError
 from tests.unit.compliance.made import KEY, registry_toml
 
 CONFIG = """[compliance]

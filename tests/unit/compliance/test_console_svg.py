@@ -13,7 +13,7 @@ import pytest
 
 from compliance.console import marks, svg, tiles
 from compliance.console.ticks import ratio_ticks, time_ticks
-from pue.series import SLOT_MS
+from pue.contract.series import SLOT_MS
 
 ZONE = ZoneInfo("Asia/Shanghai")
 YEAR_MS = 365 * 86_400_000

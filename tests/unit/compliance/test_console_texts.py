@@ -11,10 +11,10 @@ import pytest
 
 from compliance.console import words
 from compliance.console.language import LANGUAGES, catalogue, choose, load_texts
-from pue.findings import Outcome
-from pue.quality import Flag
-from pue.reasons import Reason
-from pue.windows import WINDOW_IDS
+from pue.contract.quality import Flag
+from pue.energy.windows import WINDOW_IDS
+from pue.judgement.findings import Outcome
+from pue.judgement.reasons import Reason
 
 FOLDER = Path(str(resources.files("compliance.console")))
 CODES = ("outcome", "fact_outcome", "meaning", "build", "scale", "stage", "window", "flag", "alert", "limit", "error")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from compliance.log import EventLog
-from pue.errors import Fatal, Retry
+from pue.contract.errors import Fatal, Retry
 from tests.unit.compliance.log_contract import BrokenChain, LogContract, Make, draft, tamper
 
 

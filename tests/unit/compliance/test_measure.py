@@ -12,10 +12,10 @@ from compliance.readers import FixedReader, Reader
 from compliance.registry import Registered, import_registry
 from compliance.registry_file import read_registry
 from compliance.settings import Series
-from pue.errors import Retry
-from pue.quality import Flag
-from pue.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
-from pue.slots import Slots
+from pue.contract.errors import Retry
+from pue.contract.quality import Flag
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
+from pue.energy.slots import Slots
 from tests.unit.compliance.made import DAY_MS, START_MS, MadeReader, made_reader, made_service, registry_toml
 
 

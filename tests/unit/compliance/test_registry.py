@@ -9,7 +9,7 @@ from compliance.log import Conflict, EventLog
 from compliance.projection import Projection
 from compliance.registry import Change, Registry, approve_config, import_registry, plan
 from compliance.registry_file import read_registry
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from tests.unit.compliance.made import USCC, at, facility_toml, registry_toml
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from compliance.registry_file import read_registry
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from tests.unit.compliance.made import METER, USCC, facility_toml, registry_toml
 
 GOOD = registry_toml()

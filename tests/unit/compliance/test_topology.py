@@ -10,11 +10,11 @@ from compliance.projection import Projection
 from compliance.registry import approve_config, import_registry
 from compliance.registry_file import read_registry
 from compliance.topology import KEY_OVERLAP_MS, TopologyOffice
-from pue.canonical import ZERO_HASH, sha256_hex
-from pue.errors import Reject
-from pue.signing import Signer
-from pue.topology import Agent, Topology, open_topology
-from pue.wire import SignedLine
+from pue.contract.canonical import ZERO_HASH, sha256_hex
+from pue.contract.errors import Reject
+from pue.contract.signing import Signer
+from pue.contract.topology import Agent, Topology, open_topology
+from pue.contract.wire import SignedLine
 from tests.unit.compliance.made import KEY, registry_toml
 
 NOW_MS = 1_000_000

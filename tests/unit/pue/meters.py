@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from pue.facility import FacilityCurve, Term, facility_curve
-from pue.quantities import JOULES_PER_KWH
-from pue.registers import RegisterVersion, register_slots
-from pue.series import SLOT_MS, SeriesKey
-from pue.slots import Samples, Slots
+from pue.contract.quantities import JOULES_PER_KWH
+from pue.contract.series import SLOT_MS, SeriesKey
+from pue.energy.facility import FacilityCurve, Term, facility_curve
+from pue.energy.registers import RegisterVersion, register_slots
+from pue.energy.slots import Samples, Slots
 
 KWH = JOULES_PER_KWH
 MINUTE_MS = 60_000

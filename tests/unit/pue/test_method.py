@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pue.findings import Outcome
-from pue.quality import Flag
-from pue.quantities import QUANTITIES
-from pue.reasons import REASONS
-from pue.windows import WINDOW_IDS
+from pue.contract.quality import Flag
+from pue.contract.quantities import QUANTITIES
+from pue.energy.windows import WINDOW_IDS
+from pue.judgement.findings import Outcome
+from pue.judgement.reasons import REASONS
 
 PACKAGE = Path(str(resources.files("pue")))
 TEXT = (PACKAGE / "METHOD.md").read_text("utf-8")

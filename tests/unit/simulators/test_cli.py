@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.broker import broker_command
 from simulators.demo import seconds_of
 from simulators.scenario import instant_ms, site_named

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pue import wire
-from pue.quality import Quality
-from pue.series import SLOT_MS
-from pue.signing import Signer
+from pue.contract import wire
+from pue.contract.quality import Quality
+from pue.contract.series import SLOT_MS
+from pue.contract.signing import Signer
 from simulators.history import batches, cycle_times, write_history
 from simulators.plant import DAY_MS
 from tests.unit.simulators.worlds import UNTIL_MS, world

@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pue.errors import Fatal
-from pue.series import SLOT_MS
+from pue.contract.errors import Fatal
+from pue.contract.series import SLOT_MS
 from simulators.facilities import FACILITIES
 from simulators.meters import MeterSpec, VirtualMeter
 from simulators.plant import DAY_MS

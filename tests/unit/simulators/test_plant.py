@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pue.errors import Fatal
-from pue.series import SLOT_MS
+from pue.contract.errors import Fatal
+from pue.contract.series import SLOT_MS
 from simulators.facilities import FACILITIES, KUNMING
 from simulators.plant import DAY_MS, Plant
 from simulators.scenario import trailing_year

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.processes import Crew, command
 
 STUBBORN = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pue.errors import Fatal
+from pue.contract.errors import Fatal
 from simulators.scenario import instant_ms, read_simulation, sites
 from simulators.state import Store, check_port, choose_ports, prepare, write_files
 

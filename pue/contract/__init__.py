@@ -1,0 +1,1 @@
+"""What travels between the parts: wire, signatures, topology, meter profiles, quantities, marks, series."""

@@ -1,0 +1,113 @@
+"""Readings of one series kept by day, so that a late one moves a day and not a year."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from pue.energy.slots import Int64, Samples
+
+DAY_MS = 24 * 3_600_000
+
+Reading = tuple[int, int, int, int, int]
+"""t0_ms, t1_ms, count, quality, order: a row of `Samples`."""
+
+
+class Day:
+    """Readings of one day as columns, ascending by time and rank."""
+
+    __slots__ = ("count", "order", "quality", "t0", "t1")
+
+    def __init__(self) -> None:
+        self.t0, self.t1, self.count, self.quality, self.order = (array("q") for _ in range(5))
+
+    @property
+    def columns(self) -> tuple[array[int], ...]:
+        """In the order of `Samples`."""
+        return self.t0, self.t1, self.count, self.quality, self.order
+
+    @property
+    def appends(self) -> tuple[Callable[[int], None], ...]:
+        """Ways to add to the end of each column, in the order of `Samples`."""
+        return tuple(column.append for column in self.columns)
+
+    def insert(self, reading: Reading) -> bool:
+        """Put a reading in its place; False if it is there already."""
+        place, end = bisect_left(self.t1, reading[1]), bisect_right(self.t1, reading[1])
+        while place < end and rank(self.row(place)) < rank(reading):
+            place += 1
+        if place < end and self.row(place) == reading:
+            return False
+        for column, value in zip(self.columns, reading, strict=True):
+            column.insert(place, value)
+        return True
+
+    def row(self, place: int) -> Reading:
+        """One reading."""
+        return self.t0[place], self.t1[place], self.count[place], self.quality[place], self.order[place]
+
+
+def rank(reading: Reading) -> Reading:
+    """Which of several readings of one time stays: that with the lower order, count, t0, quality."""
+    t0, t1, count, quality, order = reading
+    return t1, order, count, t0, quality
+
+
+class Days:
+    """All readings of one series."""
+
+    def __init__(self) -> None:
+        self._days: dict[int, Day] = {}
+        self._numbers: list[int] = []
+
+    def day(self, time_ms: int) -> Day:
+        """The day a time falls in."""
+        number = time_ms // DAY_MS
+        if number not in self._days:
+            self._days[number] = Day()
+            insort(self._numbers, number)
+        return self._days[number]
+
+    def insert(self, reading: Reading) -> bool:
+        """Put a reading in its place; False if it is there already."""
+        return self.day(reading[1]).insert(reading)
+
+    def extend(self, columns: Int64) -> None:
+        """Append readings that ascend and are later than all others; columns as in `Samples`, of shape (5, N)."""
+        start = 0
+        while start < columns.shape[1]:
+            first_ms = int(columns[1, start])
+            end = int(np.searchsorted(columns[1], (first_ms // DAY_MS + 1) * DAY_MS))
+            rows, size = memoryview(columns[:, start:end].tobytes()), (end - start) * columns.itemsize
+            for place, mine in enumerate(self.day(first_ms).columns):
+                mine.frombytes(rows[place * size : (place + 1) * size])
+            start = end
+
+    def before(self, time_ms: int) -> Iterator[Reading]:
+        """Readings before a time, the latest first."""
+        for number in reversed(self._numbers[: bisect_right(self._numbers, time_ms // DAY_MS)]):
+            day = self._days[number]
+            yield from (day.row(place) for place in reversed(range(bisect_left(day.t1, time_ms))))
+
+    def since(self, time_ms: int) -> Iterator[Reading]:
+        """Readings at and after a time, the earliest first."""
+        for number in self._numbers[bisect_left(self._numbers, time_ms // DAY_MS) :]:
+            day = self._days[number]
+            yield from (day.row(place) for place in range(bisect_left(day.t1, time_ms), len(day.t1)))
+
+    def between(self, first_ms: int, last_ms: int) -> Samples:
+        """Readings of [first, last]."""
+        numbers = self._numbers[
+            bisect_left(self._numbers, first_ms // DAY_MS) : bisect_right(self._numbers, last_ms // DAY_MS)
+        ]
+        parts = [_part(self._days[number], first_ms, last_ms) for number in numbers]
+        return Samples(*np.concatenate([np.empty((5, 0), np.int64), *parts], axis=1))
+
+
+def _part(day: Day, first_ms: int, last_ms: int) -> Int64:
+    """Copies of a day's columns: a view would lock them against growing. (5, N)"""
+    start, end = bisect_left(day.t1, first_ms), bisect_right(day.t1, last_ms)
+    return np.array([column[start:end] for column in day.columns], np.int64)

@@ -1,0 +1,250 @@
+"""One meter's slots laid on a window's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from pue.contract.quality import Flag
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
+from pue.energy.slots import Int64, Slots
+
+UNBOUNDED_J = MAX_ENERGY_J
+"""Stands for an upper bound that does not exist. [J]"""
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One meter's weight in a facility within [from_ms, to_ms).
+
+    Attributes
+    ----------
+    key
+        The series whose energy counts.
+    a, b
+        Weights in the facility's energy E_DC and in the IT energy E_IT. [-]
+    required
+        Whether a slot without this meter is not covered.
+    from_ms, to_ms
+        Validity, half-open; None is open. A slot belongs to the term that is valid at its start. [ms UTC]
+    parent
+        Meter this one hangs under, for balance and bounds.
+    u_rel
+        Relative standard uncertainty of meter, CT and PT together. [-]
+    group
+        Meters of one group share their calibration error.
+    step_j
+        Register resolution. [J]
+    max_power_w
+        The most the meter can carry: bounds what is unknown; 0 means unbounded. [W]
+    """
+
+    key: SeriesKey
+    a: Fraction
+    b: Fraction
+    required: bool
+    from_ms: int
+    to_ms: int | None
+    parent: str | None = None
+    u_rel: float = 0.0
+    group: str = ""
+    step_j: int = 1
+    max_power_w: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One term over S slots and S + 1 edges, zero outside its validity.
+
+    Attributes
+    ----------
+    term
+        The weights.
+    first, last
+        First slot of the term and first slot after it.
+    energy_j
+        Known energy. (S,) [J]
+    low_j, high_j
+        What the slot holds beyond `energy_j`, at least and at most. (S,) [J]
+    known, unbounded
+        Nothing is unknown; there is no upper bound. (S,)
+    gap_ms
+        Time not covered. (S,) [ms]
+    flags
+        Marks. (S,)
+    below_j, above_j
+        Edge bounds relative to the estimate. (S + 1,) [J]
+    is_exact
+        It is known that no slot holds more or less than `energy_j`.
+    """
+
+    term: Term
+    first: int
+    last: int
+    energy_j: Int64
+    low_j: Int64
+    high_j: Int64
+    known: Bools
+    unbounded: Bools
+    gap_ms: Int64
+    flags: Int64
+    below_j: Int64
+    above_j: Int64
+    is_exact: bool = False
+
+    @property
+    def active(self) -> Bools:
+        """Slots in which the term is valid. (S,)"""
+        result = np.zeros(len(self.energy_j), np.bool_)
+        result[self.first : self.last] = True
+        return result
+
+    def is_lacking(self, first: int, last: int) -> bool:
+        """Whether anything is unknown in some slots in which the term is valid."""
+        return not self.known[max(first, self.first) : min(last, self.last)].all()
+
+    @property
+    def least_j(self) -> Int64:
+        """Least energy the slot can hold, taken alone. (S,) [J]"""
+        return np.asarray(np.maximum(self.energy_j + self.low_j - self.above_j[:-1] - self.below_j[1:], 0), np.int64)
+
+    @property
+    def most_j(self) -> Int64:
+        """Most energy the slot can hold, taken alone. (S,) [J]"""
+        most = self.energy_j + self.high_j + self.below_j[:-1] + self.above_j[1:]
+        return np.where(self.unbounded, UNBOUNDED_J, most)
+
+    def overshoot_j(self, first: int, last: int) -> tuple[int, int]:
+        """How far a window's bounds from edges and unknown slots are under nothing, and over what the meter can carry.
+
+        A limit that the known energy alone passes is not believed. [J]
+        """
+        energy = int(self.energy_j[first:last].sum())
+        edges = int(self.below_j[last]) + int(self.above_j[first])
+        under = max(edges - energy - int(self.low_j[first:last].sum()), 0)
+        return under, self._over_j(first, last, energy)
+
+    def _over_j(self, first: int, last: int, energy_j: int) -> int:
+        time_ms = (min(last, self.last) - max(first, self.first)) * SLOT_MS
+        spare_j = self.term.max_power_w * time_ms // 1000 - energy_j
+        if self.term.max_power_w <= 0 or spare_j < 0 or self.unbounded[first:last].any():
+            return 0
+        slack = int(self.above_j[last]) + int(self.below_j[first]) + int(self.high_j[first:last].sum())
+        return max(slack - spare_j, 0)
+
+    def bounded(self, least_j: Int64, most_j: Int64) -> Row:
+        """The row with unknown energy held between bounds of the slots, each taken alone. [J]"""
+        unknown = self.active & ~self.known
+        least = least_j - self.energy_j - self.below_j[:-1] - self.above_j[1:]
+        most = np.maximum(most_j - self.energy_j + self.above_j[:-1] + self.below_j[1:], 0)
+        bounded = unknown & (most_j < UNBOUNDED_J)
+        high = np.where(bounded, np.where(self.unbounded, most, np.minimum(self.high_j, most)), self.high_j)
+        low = np.where(unknown, np.maximum(self.low_j, least), self.low_j)
+        return replace(self, low_j=low, high_j=high, unbounded=self.unbounded & ~bounded)
+
+
+def span(term: Term, edges: Int64) -> tuple[int, int]:
+    """First slot of the term on the grid and first slot after it."""
+    start, count = int(edges[0]), len(edges) - 1
+    first = min(max(0, -((start - term.from_ms) // SLOT_MS)), count)
+    last = count if term.to_ms is None else min(-((start - term.to_ms) // SLOT_MS), count)
+    return first, max(first, last)
+
+
+def lay(slots: Slots | None, term: Term, edges: Int64) -> Row:
+    """Put a term's slots on the grid; a slot that is not there is unknown up to the meter's limit."""
+    slots = Slots.empty() if slots is None else slots
+    first, last = span(term, edges)
+    count = len(edges) - 1
+    offset = (int(edges[0]) - int(slots.start_ms[0])) // SLOT_MS if len(slots) else 0
+    unbroken = len(slots) and int(slots.start_ms[-1] - slots.start_ms[0]) == (len(slots) - 1) * SLOT_MS
+    if unbroken and first == 0 and last == count and 0 <= offset < len(slots) - count:
+        return _whole(slots.select(slice(offset, offset + count + 1)), term)
+    return _with_ends(_scattered(slots, term, edges))
+
+
+def _whole(slots: Slots, term: Term) -> Row:
+    """A term with every slot of the grid and the one after it: views, nothing is copied."""
+    count = len(slots) - 1
+    unknown_j = slots.unknown_j[:-1]
+    known, endless = unknown_j == 0, unknown_j >= MAX_ENERGY_J
+    is_exact = bool(known.all())
+    nothing = np.broadcast_to(np.int64(0), count)
+    return Row(
+        term=term,
+        first=0,
+        last=count,
+        energy_j=slots.energy_j[:-1],
+        low_j=nothing,
+        high_j=nothing if is_exact else np.where(endless, 0, unknown_j),
+        known=known,
+        unbounded=endless,
+        gap_ms=slots.gap_ms[:-1],
+        flags=slots.flags[:-1],
+        below_j=slots.below_j,
+        above_j=slots.above_j,
+        is_exact=is_exact,
+    )
+
+
+def _scattered(slots: Slots, term: Term, edges: Int64) -> Row:
+    """A term that is not valid all the time, or lacks slots."""
+    first, last = span(term, edges)
+    place = (slots.start_ms - edges[0]) // SLOT_MS
+    inside = (place >= first) & (place < last)
+    at, found = place[inside], slots.select(inside)
+    row = _absent(term, first, last, len(edges) - 1)
+    row.energy_j[at], row.gap_ms[at], row.flags[at] = found.energy_j, found.gap_ms, found.flags
+    endless = found.unknown_j >= MAX_ENERGY_J
+    row.high_j[at], row.unbounded[at] = np.where(endless, 0, found.unknown_j), endless
+    row.known[at] = found.unknown_j == 0
+    on_edge = (place >= first) & (place <= last)
+    row.below_j[place[on_edge]], row.above_j[place[on_edge]] = slots.below_j[on_edge], slots.above_j[on_edge]
+    return row
+
+
+def _absent(term: Term, first: int, last: int, count: int) -> Row:
+    """A term of which nothing is known."""
+    valid = np.zeros(count, np.int64)
+    valid[first:last] = 1
+    limit_j = max(term.max_power_w, 0) * (SLOT_MS // 1000)
+    return Row(
+        term=term,
+        first=first,
+        last=last,
+        energy_j=np.zeros(count, np.int64),
+        low_j=np.zeros(count, np.int64),
+        high_j=valid * limit_j,
+        known=np.zeros(count, np.bool_),
+        unbounded=(valid > 0) & (limit_j == 0),
+        gap_ms=valid * SLOT_MS,
+        flags=valid * int(Flag.MISSING),
+        below_j=np.zeros(count + 1, np.int64),
+        above_j=np.zeros(count + 1, np.int64),
+    )
+
+
+def _with_ends(row: Row) -> Row:
+    """Make the bounds of an edge at which the term begins or ends inside the window part of its first or last slot."""
+    low, high, below, above = (column.copy() for column in (row.low_j, row.high_j, row.below_j, row.above_j))
+    if row.first > 0:
+        low[row.first] -= above[row.first]
+        high[row.first] += below[row.first]
+        below[row.first] = above[row.first] = 0
+    if row.last < len(row.energy_j):
+        low[row.last - 1] -= below[row.last]
+        high[row.last - 1] += above[row.last]
+        below[row.last] = above[row.last] = 0
+    return replace(row, low_j=low, high_j=high, below_j=below, above_j=above)
+
+
+def cumulated(values: npt.NDArray[np.int64] | Bools) -> Int64:
+    """Sum before each edge: one longer than the slots, starting at 0."""
+    result = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=result[1:])
+    return result

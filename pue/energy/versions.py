@@ -1,0 +1,142 @@
+"""How a meter's register was counted, version by version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from pue.contract import topology as documents
+from pue.contract.errors import Fatal
+from pue.contract.series import MAX_ENERGY_J
+from pue.energy.slots import Int64
+
+FLOAT32_BITS = 23
+"""A float32 register's resolution is 2**-23 of its reading, or less."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterVersion:
+    """How one quantity of one meter was counted within [from_ms, to_ms).
+
+    Attributes
+    ----------
+    from_ms, to_ms
+        Validity, half-open; None is open. [ms UTC]
+    step_j
+        Size of a count on the primary side, CT and PT included. [J, or W for power]
+    modulus
+        Where the register wraps; None if it is not known to. [counts]
+    max_power_w
+        The most the meter can carry, primary side. [W]
+    replacement
+        Declared at `from_ms`: final count of the old register, initial count of this one. [counts]
+    continues
+        Whether, without a declared replacement, this is the register of the version before.
+    """
+
+    from_ms: int
+    to_ms: int | None
+    step_j: Fraction
+    modulus: int | None
+    max_power_w: int
+    replacement: tuple[int, int] | None = None
+    continues: bool = True
+
+
+def register_versions(meter: documents.Meter, quantity: str) -> tuple[RegisterVersion, ...]:
+    """Versions of one quantity of a meter, in order of time; versions without such a register are left out."""
+    result: list[RegisterVersion] = []
+    serial = None
+    for version in sorted(meter.versions, key=lambda row: row.from_ms):
+        register = next((row for row in version.registers if row.quantity == quantity), None)
+        if register is None:
+            continue
+        result.append(
+            RegisterVersion(
+                from_ms=version.from_ms,
+                to_ms=version.to_ms,
+                step_j=register.step * version.ratio,
+                modulus=register.modulus,
+                max_power_w=version.max_power_w,
+                replacement=_replacement(version, quantity),
+                continues=serial in (None, version.serial),
+            )
+        )
+        serial = version.serial
+    return tuple(result)
+
+
+def _replacement(version: documents.MeterVersion, quantity: str) -> tuple[int, int] | None:
+    for row in version.replacements:
+        if row.quantity == quantity:
+            return row.old_final_count, row.new_initial_count
+    return None
+
+
+def merged(versions: Sequence[RegisterVersion]) -> tuple[RegisterVersion, ...]:
+    """Join versions between which the register simply went on.
+
+    Raises
+    ------
+    Fatal
+        If there are none, or they overlap or are out of order.
+    """
+    if not versions:
+        raise Fatal("a series has no register version; add the meter's version with this quantity to the topology")
+    result = [versions[0]]
+    for version in versions[1:]:
+        before = result[-1]
+        if before.to_ms is None or before.to_ms > version.from_ms:
+            raise Fatal(f"register version from {version.from_ms} starts before the one before it ends; close that one")
+        if _goes_on(before, version):
+            power = max(before.max_power_w, version.max_power_w)
+            result[-1] = replace(before, to_ms=version.to_ms, max_power_w=power)
+        else:
+            result.append(version)
+    return tuple(result)
+
+
+def _goes_on(before: RegisterVersion, after: RegisterVersion) -> bool:
+    same = (before.step_j, before.modulus, before.to_ms) == (after.step_j, after.modulus, after.from_ms)
+    return same and after.continues and after.replacement is None
+
+
+def version_at(time_ms: Int64, versions: Sequence[RegisterVersion]) -> Int64:
+    """Index of the version valid at each time, -1 where there is none."""
+    starts = np.array([row.from_ms for row in versions], np.int64)
+    ends = np.array([MAX_ENERGY_J if row.to_ms is None else row.to_ms for row in versions], np.int64)
+    index: Int64 = np.searchsorted(starts, time_ms, side="right") - 1
+    return np.where((index >= 0) & (time_ms < ends[index]), index, -1)
+
+
+def usable_counts(version: RegisterVersion, *, gauge: bool) -> tuple[int, int]:
+    """Lowest and highest count that is no fault in itself."""
+    safe = min(int((MAX_ENERGY_J - 1) / version.step_j), MAX_ENERGY_J - 1)
+    if gauge:
+        most = min(int(version.max_power_w / version.step_j) + 1, safe)
+        return -most, most
+    return 0, safe if version.modulus is None else min(version.modulus - 1, safe)
+
+
+def counts_per_ms(version: RegisterVersion) -> float:
+    """Fastest that the register can run. [counts/ms]"""
+    return float(Fraction(version.max_power_w, 1000) / version.step_j)
+
+
+def rounded(value: Fraction) -> int:
+    """Nearest whole number, halves up."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)
+
+
+def scaled(count: Int64, step: Fraction) -> Int64:
+    """Count x step rounded half up once; the caller keeps the result under `MAX_ENERGY_J`. [J]"""
+    top, bottom = step.numerator, step.denominator
+    if bottom == 1:
+        return count * top
+    largest = int(np.abs(count).max(initial=0))
+    if 2 * (largest + 1) * top + bottom < MAX_ENERGY_J:
+        return (2 * count * top + bottom) // (2 * bottom)
+    return np.array([rounded(value * step) for value in count.tolist()], np.int64)

@@ -1,0 +1,79 @@
+"""Windows by name: rolling ones on slot edges, calendar ones in the facility's time zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from pue.contract.errors import Fatal
+from pue.contract.series import SLOT_MS, slot_of
+
+WINDOW_IDS = ("15m", "1h", "24h", "30d", "365d", "day", "month", "ytd", "year", "ttm")
+
+_HOUR_MS = 3_600_000
+_ROLLING_MS = {
+    "15m": SLOT_MS,
+    "1h": _HOUR_MS,
+    "24h": 24 * _HOUR_MS,
+    "30d": 30 * 24 * _HOUR_MS,
+    "365d": 365 * 24 * _HOUR_MS,
+}
+
+
+def window_bounds(window: str, at_ms: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Start and end of the newest complete window at a time; of the year so far for `ytd`.
+
+    Parameters
+    ----------
+    window
+        One of `WINDOW_IDS`.
+    at_ms
+        The time up to which data are there. [ms UTC]
+    zone
+        The facility's time zone; days, months and years begin at its midnight, whatever their length.
+
+    Returns
+    -------
+    tuple
+        Half-open window on slot edges. [ms UTC]
+
+    Raises
+    ------
+    Fatal
+        If the window id is unknown.
+    """
+    edge = slot_of(at_ms)
+    if window in _ROLLING_MS:
+        return edge - _ROLLING_MS[window], edge
+    now = datetime.fromtimestamp(edge / 1000, UTC).astimezone(zone)
+    year, month = now.year, now.month
+    today, this_month, this_year = _midnight(year, month, now.day, zone), (year, month), (year, 1)
+    if window == "day":
+        return _day_before(today, zone), today
+    if window == "month":
+        return _first_of(*_months_later(*this_month, -1), zone), _first_of(*this_month, zone)
+    if window == "ttm":
+        return _first_of(year - 1, month, zone), _first_of(*this_month, zone)
+    if window == "year":
+        return _first_of(year - 1, 1, zone), _first_of(*this_year, zone)
+    if window == "ytd":
+        return _first_of(*this_year, zone), edge
+    raise Fatal(f"window {window!r} is unknown; use one of {', '.join(WINDOW_IDS)}")
+
+
+def _months_later(year: int, month: int, months: int) -> tuple[int, int]:
+    index = 12 * year + month - 1 + months
+    return index // 12, index % 12 + 1
+
+
+def _first_of(year: int, month: int, zone: ZoneInfo) -> int:
+    return _midnight(year, month, 1, zone)
+
+
+def _day_before(midnight_ms: int, zone: ZoneInfo) -> int:
+    before = datetime.fromtimestamp(midnight_ms / 1000 - 1, UTC).astimezone(zone)
+    return _midnight(before.year, before.month, before.day, zone)
+
+
+def _midnight(year: int, month: int, day: int, zone: ZoneInfo) -> int:
+    return slot_of(round(datetime(year, month, day, tzinfo=zone).timestamp() * 1000))

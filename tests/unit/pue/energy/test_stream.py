@@ -1,0 +1,448 @@
+"""Streams: which slots a reading touches, and that they end up as in the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from pue.contract.quality import NO_VALUE, Flag, Quality
+from pue.contract.series import SLOT_MS
+from pue.energy.days import DAY_MS
+from pue.energy.registers import RegisterVersion, power_slots, register_slots
+from pue.energy.slots import Samples, Slots
+from pue.energy.stream import NOTHING, MeterStream, SiteStream
+from tests.unit.pue.meters import MINUTE_MS, int64, samples, version
+
+
+def same(a: Slots, b: Slots) -> bool:
+    return all(np.array_equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(Slots))
+
+
+def stream_of(readings: list[tuple[int, int]], *versions: RegisterVersion) -> MeterStream:
+    stream = MeterStream(versions or [version()])
+    for order, (time, count) in enumerate(readings):
+        stream.add(time, time, count, 0, order)
+    return stream
+
+
+MINUTES = [(place * MINUTE_MS, 10 * place) for place in range(60)]
+
+
+def test_a_reading_in_order_touches_the_slots_it_reaches() -> None:
+    stream = stream_of(MINUTES)
+    assert stream.add(60 * MINUTE_MS, 60 * MINUTE_MS, 600, 0, 60) == (3 * SLOT_MS, 5 * SLOT_MS)
+    assert stream.add(61 * MINUTE_MS, 61 * MINUTE_MS, 610, 0, 61) == (4 * SLOT_MS, 5 * SLOT_MS)
+    assert stream.slots().energy_j.tolist() == [150, 150, 150, 150, 10]
+
+
+def test_slots_asked_for_twice_are_the_same() -> None:
+    stream = stream_of(MINUTES)
+    assert same(stream.slots(), stream.slots())
+    assert same(stream.slots(), register_slots(samples(*MINUTES), [version()]))
+
+
+def test_the_same_reading_again_and_one_without_a_value_touch_nothing() -> None:
+    stream = stream_of(MINUTES)
+    assert stream.add(5 * MINUTE_MS, 5 * MINUTE_MS, 50, 0, 5) == NOTHING
+    assert stream.add(59 * MINUTE_MS, 59 * MINUTE_MS, 590, 0, 59) == NOTHING
+    assert stream.add(10**9, 10**9, 0, int(Quality.TIMEOUT), 99) == NOTHING
+    assert same(stream.slots(), register_slots(samples(*MINUTES), [version()]))
+
+
+def test_a_late_reading_touches_only_the_slots_around_it() -> None:
+    readings = [(place * MINUTE_MS, 10 * place) for place in range(600) if place != 300]
+    stream = stream_of(readings)
+    stream.slots()
+    start, end = stream.add(300 * MINUTE_MS, 300 * MINUTE_MS, 2995, 0, 999)
+    assert 19 * SLOT_MS <= start <= 20 * SLOT_MS
+    assert 21 * SLOT_MS <= end <= 22 * SLOT_MS
+    assert same(stream.slots(), register_slots(samples(*readings, (300 * MINUTE_MS, 2995)), [version()]))
+
+
+def test_a_reading_before_the_first_puts_slots_in_front() -> None:
+    stream = stream_of(MINUTES)
+    stream.slots()
+    stream.add(-DAY_MS, -DAY_MS, 0, 0, 99)
+    assert same(stream.slots(), register_slots(samples(*MINUTES, (-DAY_MS, 0)), [version()]))
+
+
+def test_a_conflicting_reading_of_an_earlier_batch_takes_the_place_of_the_later() -> None:
+    stream = MeterStream([version()])
+    for order, (time, count) in enumerate(MINUTES, start=10):
+        stream.add(time, time, count, 0, order)
+    stream.add(5 * MINUTE_MS, 5 * MINUTE_MS, 55, 0, 1)
+    assert stream.slots().flags[0] & Flag.CONFLICT
+
+
+def test_a_last_reading_that_turns_out_wrong_takes_its_slot_away() -> None:
+    stream = stream_of([(0, 5), (MINUTE_MS, 6), (SLOT_MS, 7)])
+    assert len(stream.slots()) == 2
+    stream.add(SLOT_MS, SLOT_MS, -1, 0, -1)
+    assert stream.slots().start_ms.tolist() == [0]
+    stream.add(MINUTE_MS, MINUTE_MS, -1, 0, -1)
+    stream.add(0, 0, -1, 0, -1)
+    assert len(stream.slots()) == 0
+
+
+def test_a_late_reading_that_reveals_a_wrap_changes_no_other_slot() -> None:
+    row = version(1, 10, modulus=1000)
+    readings = [(place * MINUTE_MS, (900 + 10 * place) % 1000) for place in range(200) if place not in (9, 10, 11)]
+    stream = stream_of(readings, row)
+    before = stream.slots()
+    start, end = stream.add(10 * MINUTE_MS, 10 * MINUTE_MS, 0, 0, 999)
+    after = stream.slots()
+    assert same(after, register_slots(samples(*readings, (10 * MINUTE_MS, 0)), [row]))
+    outside = (after.start_ms < start) | (after.start_ms >= end)
+    assert same(before.select(outside), after.select(outside))
+
+
+def test_a_replacement_declared_late_restores_its_energy_and_touches_nothing_else() -> None:
+    moment = 100 * MINUTE_MS + 1
+    readings = [(place * MINUTE_MS, 10 * place if place <= 100 else 10 * (place - 100)) for place in range(300)]
+    stream = stream_of(readings)
+    assert int(stream.slots().energy_j.sum()) == 2980
+    rows = [version(to_ms=moment), version(from_ms=moment, replacement=(1005, 5))]
+    start, end = stream.declare(rows)
+    assert (start, end) == (5 * SLOT_MS, 8 * SLOT_MS)
+    assert int(stream.slots().energy_j.sum()) == 2990
+    assert same(stream.slots(), register_slots(samples(*readings), rows))
+
+
+def test_versions_that_say_the_same_or_speak_of_other_times_touch_nothing() -> None:
+    stream = stream_of(MINUTES)
+    assert stream.declare([version(to_ms=5), version(from_ms=5)]) == NOTHING
+    assert stream.declare([version(to_ms=10**12), version(2, from_ms=10**12)]) == NOTHING
+    assert MeterStream([version()]).declare([version(2)]) == NOTHING
+
+
+def test_a_new_ratio_touches_everything_since() -> None:
+    stream = stream_of(MINUTES)
+    rows = [version(to_ms=30 * MINUTE_MS), version(2, from_ms=30 * MINUTE_MS)]
+    start, end = stream.declare(rows)
+    assert (start, end) == (SLOT_MS, 4 * SLOT_MS)
+    assert same(stream.slots(), register_slots(samples(*MINUTES), rows))
+
+
+def test_power_readings_are_integrated_as_they_come() -> None:
+    stream = MeterStream([version(1, 1000)], gauge=True, max_gap_ms=5 * MINUTE_MS, topology=3)
+    readings = [(place * MINUTE_MS, 500 if place % 7 else -3) for place in range(40)]
+    for order, (time, power) in enumerate(readings):
+        stream.add(time, time, power, 0, order)
+    batch = power_slots(samples(*readings), [version(1, 1000)], max_gap_ms=5 * MINUTE_MS, topology=3)
+    assert same(stream.slots(), batch)
+
+
+def test_readings_on_many_days_are_found_again() -> None:
+    readings = [(place * 6 * SLOT_MS, place) for place in range(100)]
+    stream = stream_of(readings)
+    assert same(stream.slots(), register_slots(samples(*readings), [version()]))
+
+
+def test_readings_after_the_last_version_are_kept_for_a_later_one() -> None:
+    closed = version(to_ms=30 * MINUTE_MS)
+    stream = stream_of(MINUTES, closed)
+    assert same(stream.slots(), register_slots(samples(*MINUTES), [closed]))
+    stream.declare([version()])
+    assert same(stream.slots(), register_slots(samples(*MINUTES), [version()]))
+
+
+@pytest.mark.parametrize("ticks", [2, 7, 64])
+def test_a_site_reads_all_meters_in_one_tick(ticks: int) -> None:
+    rows = [version(), version(1, 10, modulus=1000)]
+    site = SiteStream([MeterStream([row]) for row in rows], ticks=ticks)
+    zeros = int64(0, 0)
+    for place in range(40):
+        time = int64(place * MINUTE_MS, place * MINUTE_MS)
+        count = int64(10 * place, (700 + 10 * place) % 1000)
+        start, end = site.tick(time, time, count, zeros, zeros + place)
+    assert (start.tolist()[0], end.tolist()[0]) == (2 * SLOT_MS, 3 * SLOT_MS)
+    for meter, row in enumerate(rows):
+        counts = [(10 * place, (700 + 10 * place) % 1000)[meter] for place in range(40)]
+        readings = [(place * MINUTE_MS, count) for place, count in enumerate(counts)]
+        assert same(site.slots(meter), register_slots(samples(*readings), [row]))
+        assert same(site.slots(meter), register_slots(samples(*readings), [row]))
+
+
+def test_three_readings_of_one_time_keep_the_order_of_their_batches() -> None:
+    stream = MeterStream([version()])
+    for order in (5, 9, 7, 6):
+        stream.add(MINUTE_MS, MINUTE_MS, order, 0, order)
+    stream.add(SLOT_MS, SLOT_MS, 8, 0, 10)
+    assert stream.slots().energy_j.tolist() == [3, 0]
+
+
+# Readings that follow the last one touch its slot and theirs, others those of twelve readings before. The meters here
+# can carry 2 counts per ms; where they show 2**30, a float32 register's resolution is 2**30 / 2**23 = 128 counts. Reads
+# take 30 s, so that from one slot to the next a rise of 2 * (900_000 + 30_000) + 1 + 128 = 1_860_129 can be true.
+
+FULL = 1 << 30
+MOST = 1_860_129
+LAST = 94
+"""Slot of the newest reading, the last but one of a day."""
+RISING = tuple(FULL + 100 * place for place in range(20))
+
+Asked = tuple[int, int, int, int, int]
+
+
+def asked(number: int, count: int, *, took_ms: int = 30_000, order: int = 0) -> Asked:
+    """A reading at the start of a slot."""
+    return number * SLOT_MS - took_ms, number * SLOT_MS, count, 0, order
+
+
+def fast(**changes: object) -> RegisterVersion:
+    return version(1, 2000, **changes)
+
+
+def batch(readings: Sequence[Asked], *versions: RegisterVersion) -> Slots:
+    return register_slots(Samples(*np.array(readings, np.int64).reshape(-1, 5).T), versions)
+
+
+def fed(readings: Sequence[Asked], *versions: RegisterVersion, gauge: bool = False) -> MeterStream:
+    stream = MeterStream(versions, gauge=gauge)
+    for reading in readings:
+        stream.add(*reading)
+    return stream
+
+
+class Next(NamedTuple):
+    """A reading of a meter that has shown some counts, one per slot, and whether it follows them."""
+
+    follows: bool
+    t0_ms: int
+    t1_ms: int
+    shown: int
+    quality: int = 0
+    counts: tuple[int, ...] = RISING
+    version: RegisterVersion = fast()
+
+    @property
+    def before(self) -> list[Asked]:
+        return [asked(LAST - 19 + place, count, order=place) for place, count in enumerate(self.counts)]
+
+    @property
+    def reading(self) -> Asked:
+        return self.t0_ms, self.t1_ms, self.shown, self.quality, 99
+
+    @property
+    def touched(self) -> tuple[int, int]:
+        if self.quality & NO_VALUE:
+            return NOTHING
+        reach = 0 if self.follows else 11
+        earlier = 1 if self.t1_ms == LAST * SLOT_MS else 0
+        return (LAST - earlier - reach) * SLOT_MS, (self.t1_ms // SLOT_MS + 1) * SLOT_MS
+
+
+END = (LAST + 1) * SLOT_MS
+MIDNIGHT = END + SLOT_MS
+SO_FAR = RISING[-1]
+TOP = (1 << 62) - 1
+NEXT = {
+    "no rise": Next(True, END, END, SO_FAR),
+    "the most": Next(True, END, END, SO_FAR + MOST),
+    "more": Next(False, END, END, SO_FAR + MOST + 1),
+    "a fall": Next(False, END, END, SO_FAR - 1),
+    "a fall to little": Next(False, END, END, 600, counts=tuple(range(0, 20_000, 1000))),
+    "slow": Next(True, END - 60_000, END, SO_FAR),
+    "too slow": Next(False, END - 60_001, END, SO_FAR),
+    "asked after the reply": Next(False, END + 1, END, SO_FAR),
+    "of a clock without a master": Next(False, END, END, SO_FAR, int(Quality.CLOCK_UNSYNCED)),
+    "of the same time": Next(False, LAST * SLOT_MS, LAST * SLOT_MS, SO_FAR + 1),
+    "just before midnight": Next(True, MIDNIGHT - 1, MIDNIGHT - 1, SO_FAR),
+    "at midnight": Next(False, MIDNIGHT, MIDNIGHT, SO_FAR),
+    "just before the version ends": Next(True, END, END, SO_FAR, version=fast(to_ms=END + 1)),
+    "when the version ends": Next(False, END, END, SO_FAR, version=fast(to_ms=END)),
+    "zero after zeros": Next(True, END, END, 0, counts=(0,) * 20),
+    "the highest there is": Next(True, END, END, 999, counts=(999,) * 20, version=fast(modulus=1000)),
+    "the modulus": Next(False, END, END, 1000, counts=(999,) * 20, version=fast(modulus=1000)),
+    "the highest of all": Next(True, END, END, TOP, counts=(TOP,) * 20),
+    "out of range": Next(False, END, END, TOP + 1, counts=(TOP,) * 20),
+    "a failed read": Next(False, END, END, SO_FAR, int(Quality.TIMEOUT)),
+}
+
+
+@pytest.mark.parametrize("then", NEXT.values(), ids=NEXT)
+def test_a_reading_that_follows_touches_two_slots_and_any_other_those_of_twelve_before(then: Next) -> None:
+    stream = fed(then.before, then.version)
+    assert stream.add(*then.reading) == then.touched
+    assert same(stream.slots(), batch([*then.before, then.reading], then.version))
+
+
+def test_a_site_tells_readings_that_follow_from_others_as_its_meters_do() -> None:
+    cases = list(NEXT.values())
+    site = SiteStream([MeterStream([case.version]) for case in cases])
+    for tick in zip(*(case.before for case in cases), strict=True):
+        site.tick(*np.array(tick, np.int64).T)
+    start, end = site.tick(*np.array([case.reading for case in cases], np.int64).T)
+    assert list(zip(start.tolist(), end.tolist(), strict=True)) == [case.touched for case in cases]
+    assert {start.dtype, end.dtype} == {np.dtype(np.int64)}
+    for meter, case in enumerate(cases):
+        assert same(site.slots(meter), batch([*case.before, case.reading], case.version))
+
+
+class Twelve(NamedTuple):
+    """Twelve readings, one per slot, that rise by `rise` between the sixth and the seventh, and whether the thirteenth,
+    with the count of the last, is taken to follow."""
+
+    follows: bool
+    rise: int
+    took_ms: int = 30_000
+    first: int = FULL
+    version: RegisterVersion = fast()
+
+    @property
+    def readings(self) -> list[Asked]:
+        counts = [self.first] * 6 + [self.first + self.rise] * 6
+        return [asked(LAST - 11 + place, count, took_ms=self.took_ms) for place, count in enumerate(counts)]
+
+
+LARGE = 1 << 40
+TWELVE = {
+    "the most": Twelve(True, MOST),
+    "more": Twelve(False, MOST + 1),
+    "the most that a request in the dark allows": Twelve(True, 1_920_129, took_ms=100_000),
+    "more than a request in the dark allows": Twelve(False, 1_920_130, took_ms=100_000),
+    "the most without a request": Twelve(True, 1_800_129, took_ms=0),
+    "more without a request": Twelve(False, 1_800_130, took_ms=0),
+    "no rise of a register that wraps": Twelve(True, 0, version=fast(modulus=LARGE)),
+    "a fall": Twelve(False, -1),
+    "a wrap": Twelve(True, 1_860_001 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
+    "a wrap too far": Twelve(False, 1_860_002 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
+}
+
+
+@pytest.mark.parametrize("case", TWELVE.values(), ids=TWELVE)
+def test_a_reading_follows_twelve_of_which_each_can_follow_the_one_before(case: Twelve) -> None:
+    stream = fed(case.readings, case.version)
+    start, _ = stream.add(*asked(LAST + 1, case.readings[-1][2]))
+    assert start == (LAST if case.follows else LAST - 11) * SLOT_MS
+
+
+def test_readings_follow_again_after_a_late_one() -> None:
+    stream = fed([asked(LAST - 19 + place, FULL) for place in range(20)], fast())
+    stream.add(*asked(LAST - 30, FULL))
+    assert stream.add(*asked(LAST + 1, FULL)) == (LAST * SLOT_MS, (LAST + 2) * SLOT_MS)
+
+
+def test_two_readings_of_one_time_are_one_of_the_twelve() -> None:
+    readings = [asked(LAST - 10 + place, FULL) for place in range(11)]
+    stream = fed([*readings, asked(LAST - 5, FULL, order=1)], fast())
+    assert stream.add(*asked(LAST + 1, FULL)) == ((LAST - 10) * SLOT_MS, (LAST + 2) * SLOT_MS)
+
+
+@pytest.mark.parametrize(("since", "follows"), [(LAST - 11, True), (LAST - 10, False)])
+def test_twelve_readings_are_of_one_version(since: int, follows: bool) -> None:
+    moment = since * SLOT_MS
+    versions = [version(2, 4000, to_ms=moment), fast(from_ms=moment)]
+    stream = fed([asked(LAST - 11 + place, FULL) for place in range(12)], *versions)
+    start, _ = stream.add(*asked(LAST + 1, FULL))
+    assert start == (LAST if follows else LAST - 11) * SLOT_MS
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "most"),
+    [
+        pytest.param(30_000, MOST, id="asked half a minute before"),
+        pytest.param(100_000, 1_920_129, id="asked in the dark"),
+        pytest.param(-5000, 1_800_129, id="asked after the reply"),
+    ],
+)
+def test_the_thirteenth_reading_may_rise_since_the_request_of_the_twelfth(took_ms: int, most: int) -> None:
+    twelve = [asked(LAST - 11 + place, FULL, took_ms=took_ms) for place in range(12)]
+    assert fed(twelve, fast()).add(*asked(LAST + 1, FULL + most))[0] == LAST * SLOT_MS
+    assert fed(twelve, fast()).add(*asked(LAST + 1, FULL + most + 1))[0] == (LAST - 11) * SLOT_MS
+
+
+@pytest.mark.parametrize(("power_w", "follows"), [(0, True), (1001, True), (1002, False), (-1, False)])
+def test_power_follows_whatever_it_was_as_long_as_the_meter_can_carry_it(power_w: int, follows: bool) -> None:
+    readings = [asked(LAST - 19 + place, 1000 - place % 3 * 500) for place in range(20)]
+    stream = fed(readings, version(1, 1000), gauge=True)
+    start, _ = stream.add(*asked(LAST + 1, power_w))
+    assert start == (LAST if follows else LAST - 11) * SLOT_MS
+
+
+HOLE = [fast(to_ms=15 * SLOT_MS), fast(from_ms=18 * SLOT_MS)]
+
+
+@pytest.mark.parametrize(
+    ("versions", "gauge", "odd", "first"),
+    [
+        pytest.param([fast()], False, FULL, 8, id="all usable"),
+        pytest.param(HOLE, False, FULL, 5, id="three of no version"),
+        pytest.param([fast()], False, -1, 5, id="three below zero"),
+        pytest.param([version(1, FULL)], True, -1, 8, id="three of negative power"),
+        pytest.param([version(1, FULL)], True, FULL + 2, 5, id="three of power beyond the limit"),
+    ],
+)
+def test_a_late_reading_touches_twelve_usable_ones_on_both_sides(
+    versions: list[RegisterVersion], gauge: bool, odd: int, first: int
+) -> None:
+    """The readings 15, 16 and 17 are odd. Those that lost in 12 and 25 were asked for first."""
+    readings = [asked(place, odd if place in (15, 16, 17) else FULL) for place in range(41)]
+    lost = [asked(place, -FULL - 2, took_ms=50_000, order=1) for place in (12, 25)]
+    stream = fed([*readings, *lost], *versions, gauge=gauge)
+    late = (20 * SLOT_MS - 1, 20 * SLOT_MS - 1, FULL, 0, 0)
+    assert stream.add(*late) == (first * SLOT_MS, 32 * SLOT_MS)
+
+
+def test_power_follows_no_reading_beyond_the_limit() -> None:
+    readings = [*(asked(LAST - 20 + place, 500) for place in range(20)), asked(LAST, 1002)]
+    stream = fed(readings, version(1, 1000), gauge=True)
+    assert stream.add(*asked(LAST + 1, 500)) == ((LAST - 12) * SLOT_MS, (LAST + 2) * SLOT_MS)
+
+
+def test_a_new_ratio_touches_nothing_before_the_first_reading() -> None:
+    stream = stream_of([(DAY_MS + place * SLOT_MS, place) for place in range(3)])
+    assert stream.declare([version(2)]) == (DAY_MS, DAY_MS + 3 * SLOT_MS)
+
+
+def test_a_replacement_taken_back_touches_the_slots_it_touched() -> None:
+    moment = 100 * MINUTE_MS + 1
+    readings = [(place * MINUTE_MS, 10 * place) for place in range(300)]
+    stream = stream_of(readings, version(to_ms=moment), version(from_ms=moment, replacement=(1005, 1005)))
+    stream.slots()
+    assert stream.declare([version()]) == (5 * SLOT_MS, 8 * SLOT_MS)
+    assert same(stream.slots(), register_slots(samples(*readings), [version()]))
+
+
+def test_readings_that_are_known_to_follow_are_appended_together() -> None:
+    twelve = [asked(place, FULL) for place in range(12)]
+    together = [asked(place, FULL + place) for place in (12, 13, 14)]
+    stream = fed(twelve, fast())
+    stream.slots()
+    stream.extend(np.array(together, np.int64).T)
+    assert same(stream.slots(), batch([*twelve, *together], fast()))
+    assert stream.add(*asked(15, FULL + 14 + MOST))[0] == 14 * SLOT_MS
+
+
+def test_a_reading_is_good_and_of_the_first_batch_unless_said_otherwise() -> None:
+    stream = MeterStream([version()])
+    for reading in ((0, 0, 0), (SLOT_MS, SLOT_MS, 6), (SLOT_MS, SLOT_MS, 5, 0, 1)):
+        stream.add(*reading)
+    slots = stream.slots()
+    assert (slots.energy_j.tolist(), slots.flags.tolist()) == ([6, 0], [0, Flag.MISSING | Flag.CONFLICT])
+
+
+def test_the_longest_gap_is_the_streams_own() -> None:
+    stream = MeterStream([version()], max_gap_ms=MINUTE_MS)
+    for reading in (asked(0, 0), asked(1, 10)):
+        stream.add(*reading)
+    assert stream.slots().gap_ms.tolist() == [SLOT_MS, SLOT_MS]
+
+
+def test_no_readings_are_no_slots() -> None:
+    slots = MeterStream([version()]).slots()
+    assert {(column.dtype, len(column)) for column in (getattr(slots, row.name) for row in fields(Slots))} == {
+        (np.dtype(np.int64), 0)
+    }
+
+
+def test_a_reading_in_the_slot_before_the_first_puts_one_slot_in_front() -> None:
+    readings = [asked(place, place) for place in range(5, 45)]
+    stream = fed(readings, version())
+    stream.slots()
+    stream.add(*asked(4, 1))
+    assert same(stream.slots(), batch([*readings, asked(4, 1)], version()))
