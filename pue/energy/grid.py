@@ -36,8 +36,18 @@ class Term:
         Meter this one hangs under, for balance and bounds.
     u_rel
         Relative standard uncertainty of meter, CT and PT together. [-]
+    limit_rel
+        Relative limit of error of meter, CT and PT together: how far the meter can be off within its class. [-]
+    is_class_known
+        False if an accuracy class was not registered: `u_rel` and `limit_rel` are then the widest of the tables.
     group
-        Meters of one group share their calibration error.
+        Meters of one group share their calibration error, as their certificates show.
+    model
+        Meters of one model and class whose certificates show neither a common source nor independence.
+    calibrated_to_ms
+        First moment at which the meter's certificate no longer holds; None is open. [ms UTC]
+    is_calibration_known
+        False if no certificate was registered.
     step_j
         Register resolution. [J]
     max_power_w
@@ -52,7 +62,12 @@ class Term:
     to_ms: int | None
     parent: str | None = None
     u_rel: float = 0.0
+    limit_rel: Fraction = Fraction(0)
+    is_class_known: bool = True
     group: str = ""
+    model: str = ""
+    calibrated_to_ms: int | None = None
+    is_calibration_known: bool = True
     step_j: int = 1
     max_power_w: int = 0
 

@@ -54,6 +54,8 @@ class WindowResult:
         Hard bounds; an upper bound of None is infinite. [-]
     reasons
         Codes of what is wrong with the window.
+    contradictions
+        Codes of what the meters contradict each other in; energy they leave open is in the bounds.
     coverage_by_meter
         Each meter's own share of covered time. [-]
     """
@@ -74,6 +76,7 @@ class WindowResult:
     pue_lower: Fraction | None
     pue_upper: Fraction | None
     reasons: tuple[str, ...]
+    contradictions: tuple[str, ...] = ()
     coverage_by_meter: Mapping[str, Fraction] = field(default_factory=dict)
 
 
