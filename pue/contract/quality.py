@@ -94,3 +94,7 @@ class Flag(IntFlag):
     """Nothing is known of this slot but its bound."""
     DECLARED_OUTAGE = 1 << 19
     """The operator declared an outage over this slot."""
+    SLOW = 1 << 20
+    """A reading that took too long to say when it was true was set aside."""
+    LIMIT_REFUTED = 1 << 21
+    """The register rose faster than its declared maximum power, and its neighbours confirm it."""

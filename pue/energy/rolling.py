@@ -207,7 +207,9 @@ def _uncertainty(curve: FacilityCurve, energy_j: Int64, first: int, last: int) -
             [term.a for term in terms],
             [term.b for term in terms],
             [term.u_rel for term in terms],
-            group=[term.group or str(term.key) for term in terms],
+            group=[term.group for term in terms],
+            model=[term.model for term in terms],
+            meter=[str(term.key) for term in terms],
             step_j=[term.step_j for term in terms],
         )
     )

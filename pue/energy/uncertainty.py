@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -30,6 +30,10 @@ METER_CLASSES = {
 
 TRANSFORMER_CLASSES = {"0.1": 0.1, "0.2": 0.2, "0.2S": 0.2, "0.5": 0.5, "0.5S": 0.5, "1": 1.0, "3": 3.0, "": 0.0}
 """Limit of ratio error of a CT (IEC 61869-2) or voltage transformer (IEC 61869-3); "" where there is none. [%]"""
+
+WIDEST_METER_CLASS = "3"
+WIDEST_TRANSFORMER_CLASS = "3"
+"""What a meter counts as whose class nobody registered: wide enough for every class of the tables."""
 
 GUARD_FACTOR = Fraction(1645, 1000)
 """One-sided 95 % of the normal distribution. [-]"""
@@ -69,6 +73,26 @@ def relative_uncertainty(meter_class: str, ct_class: str = "", pt_class: str = "
     return math.sqrt(sum(limit * limit for limit in limits) / 3) / 100
 
 
+def class_limit(meter_class: str, ct_class: str = "", pt_class: str = "") -> Fraction:
+    """How far a meter can be off with its transformers if each is within its class: the limits added. [-]
+
+    Raises
+    ------
+    Fatal
+        If a class is not in the tables.
+
+    References
+    ----------
+    METHOD.md, "Bounds of a missing meter".
+    """
+    limits = (
+        _class_limit(METER_CLASSES, "meter", meter_class),
+        _class_limit(TRANSFORMER_CLASSES, "CT", ct_class),
+        _class_limit(TRANSFORMER_CLASSES, "PT", pt_class),
+    )
+    return sum((Fraction(str(limit)) for limit in limits), Fraction(0)) / 100
+
+
 def u_pue(
     energy_j: npt.ArrayLike,
     a: Sequence[Fraction | float],
@@ -76,6 +100,8 @@ def u_pue(
     u_rel: Sequence[float],
     *,
     group: Sequence[str] = (),
+    model: Sequence[str] = (),
+    meter: Sequence[str] = (),
     step_j: Sequence[float] = (),
 ) -> Float64:
     """Standard uncertainty of PUE for one or many windows.
@@ -89,8 +115,13 @@ def u_pue(
     u_rel
         Relative standard uncertainty of each meter, shape (M,). [-]
     group
-        Calibration group of each meter: errors of meters in one group are one error and add with their signs;
-        "" or leaving it out means independent.
+        Calibration group of each meter, as certificates show it: errors of meters in one group are one error and add
+        with their signs; "" or leaving it out means that no certificate says so.
+    model
+        Model and class of each meter without group: meters of one model may err alike, so errors that push PUE the
+        same way add, and none is taken to cancel another; "" or leaving it out means independent.
+    meter
+        Name of each meter, where one is given in several parts: its parts have one error, with their signs.
     step_j
         Register step of each meter; leaving it out means none. [J]
 
@@ -106,13 +137,21 @@ def u_pue(
     energies = np.asarray(energy_j, np.float64)
     meters = energies.shape[-1]
     weights_a, weights_b = np.array(a, np.float64), np.array(b, np.float64)
-    shares = _group_matrix(group or ("",) * meters)
+    groups = tuple(group) or ("",) * meters
+    models = tuple(model) or ("",) * meters
+    devices = tuple(meter) or tuple(str(place) for place in range(meters))
+    parts = _members(list(zip(devices, groups, models, strict=True)))
+    sources = list(dict.fromkeys(zip(devices, groups, models, strict=True)))
+    common = _members([group for _, group, _ in sources])
+    alike = _members(["" if group else model or f"\0{device}" for device, group, model in sources])
     steps = np.array(step_j, np.float64) if len(step_j) else np.zeros(meters)
     rows = energies.reshape(-1, meters)
     out = np.empty(len(rows))
     for start in range(0, len(rows), _BLOCK):
         block = slice(start, start + _BLOCK)
-        out[block] = _u_rows(rows[block], weights_a, weights_b, np.array(u_rel, np.float64), shares, steps)
+        out[block] = _u_rows(
+            rows[block], weights_a, weights_b, np.array(u_rel, np.float64), parts, common, alike, steps
+        )
     return out.reshape(energies.shape[:-1])
 
 
@@ -176,23 +215,37 @@ def _class_limit(table: dict[str, float], what: str, name: str) -> float:
     return table[name]
 
 
-def _group_matrix(group: Sequence[str]) -> Float64:
-    """One column per source of error: a shared one per group, an own one per meter without group. Shape (M, S)."""
-    names = [name or f"\0{index}" for index, name in enumerate(group)]
-    order = {name: column for column, name in enumerate(dict.fromkeys(names))}
+def _members(names: Sequence[Hashable]) -> Float64:
+    """Which rows belong to each name: 1 where they do; rows with an empty name to none. Shape (rows, names)."""
+    order = {name: column for column, name in enumerate(dict.fromkeys(name for name in names if name))}
     matrix = np.zeros((len(names), len(order)))
-    matrix[np.arange(len(names)), [order[name] for name in names]] = 1.0
+    for row, name in enumerate(names):
+        if name:
+            matrix[row, order[name]] = 1.0
     return matrix
 
 
-def _u_rows(energies: Float64, a: Float64, b: Float64, u_rel: Float64, shares: Float64, steps: Float64) -> Float64:
-    """u(PUE) of each row. Sums run through einsum, never BLAS, so that every machine gets the same digits."""
+def _u_rows(
+    energies: Float64,
+    a: Float64,
+    b: Float64,
+    u_rel: Float64,
+    parts: Float64,
+    common: Float64,
+    alike: Float64,
+    steps: Float64,
+) -> Float64:
+    """u(PUE) of W rows of M energies. Sums run through einsum, never BLAS: every machine gets the same digits."""
     total = np.einsum("wm,m->w", energies, a)
     it = np.einsum("wm,m->w", energies, b)
     it = np.where(it > 0, it, np.nan)
-    sensitivity = (a - (total / it)[:, None] * b) / it[:, None]
-    sources = np.einsum("wm,ms->ws", sensitivity * energies * u_rel, shares)
-    variance = np.einsum("ws,ws->w", sources, sources)
-    variance += np.einsum("wm,wm,m->w", sensitivity, sensitivity, steps * steps / 6)
+    sensitivity = (a - (total / it)[:, None] * b) / it[:, None]  # (W, M) [1/J]
+    error = np.einsum("wm,mp->wp", sensitivity * energies * u_rel, parts)  # (W, devices) [-]
+    variance = np.einsum("wm,wm,m->w", sensitivity, sensitivity, steps * steps / 6)
+    # One error moves all of a group, so signs count. Meters of a model may share one error or not: adding the errors
+    # of one sign is the worst of both, and (x + y)^2 >= x^2 + y^2 keeps it above independent errors.
+    for signed, members in ((error, common), (np.maximum(error, 0), alike), (np.minimum(error, 0), alike)):
+        sources = np.einsum("wm,ms->ws", signed, members)
+        variance += np.einsum("ws,ws->w", sources, sources)
     uncertainty: Float64 = np.sqrt(variance)
     return uncertainty

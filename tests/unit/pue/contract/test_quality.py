@@ -17,6 +17,6 @@ def test_flag_bits_stay_where_they_are() -> None:
     assert [flag.name for flag in Flag] == [
         "ALLOCATED", "INTEGRATED", "ESTIMATED", "MANUAL", "ROLLOVER", "RESET", "REPLACED", "CONFLICT", "LATE", "SKEW",
         "STUCK", "NEGATIVE", "RANGE", "BALANCE", "LOSS_MODELLED", "UNCALIBRATED", "AMBIGUOUS", "SPIKE", "MISSING",
-        "DECLARED_OUTAGE",
+        "DECLARED_OUTAGE", "SLOW", "LIMIT_REFUTED",
     ]  # fmt: skip
-    assert [flag.value for flag in Flag] == [1 << bit for bit in range(20)]
+    assert [flag.value for flag in Flag] == [1 << bit for bit in range(22)]

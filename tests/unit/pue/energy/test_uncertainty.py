@@ -11,6 +11,11 @@ import pytest
 from pue.contract.errors import Fatal
 from pue.energy.uncertainty import (
     GUARD_FACTOR,
+    METER_CLASSES,
+    TRANSFORMER_CLASSES,
+    WIDEST_METER_CLASS,
+    WIDEST_TRANSFORMER_CLASS,
+    class_limit,
     guard_band,
     probability_within,
     relative_uncertainty,
@@ -156,3 +161,39 @@ def test_required_pue_of_the_rest_of_the_year() -> None:
 def test_no_rest_of_the_year_has_no_required_pue() -> None:
     with pytest.raises(Fatal, match="remaining is 0 J"):
         required_pue(LIMIT, 6800, 5000, 0)
+
+
+def test_twenty_feeders_of_one_model_err_like_one_meter() -> None:
+    """Main 1.3, twenty IT feeders of 0.05 each, class 0.5S and CT 0.5: by hand sqrt(2) x 1.3 x 0.005 x sqrt(2/3)."""
+    u_rel = relative_uncertainty("0.5S", "0.5")
+    energies, a, b = [1300, *[50] * 20], [1, *[0] * 20], [0, *[1] * 20]
+    alike = float(u_pue(energies, a, b, [u_rel] * 21, model=["main", *["pm5560"] * 20]))
+    apart = float(u_pue(energies, a, b, [u_rel] * 21))
+    assert alike == pytest.approx(1.3 * u_rel * math.sqrt(2))
+    assert apart == pytest.approx(1.3 * u_rel * math.sqrt(1 + 1 / 20))
+
+
+def test_errors_of_one_model_never_cancel_across_the_ratio() -> None:
+    """A main and an IT meter of one model push PUE opposite ways: as independent ones, not as one error."""
+    u_rel = relative_uncertainty("0.2S", "0.2S")
+    of_one_model = float(u_pue([1300, 1000], [1, 0], [0, 1], [u_rel, u_rel], model=["m", "m"]))
+    of_one_group = float(u_pue([1300, 1000], [1, 0], [0, 1], [u_rel, u_rel], group=["g", "g"]))
+    assert of_one_model == pytest.approx(float(u_pue([1300, 1000], [1, 0], [0, 1], [u_rel, u_rel])))
+    assert of_one_group == pytest.approx(0)
+
+
+def test_a_declared_group_takes_a_meter_out_of_its_model() -> None:
+    u_rel = [0.003] * 3
+    weights: tuple[list[int], list[int]] = ([1, 0, 0], [0, 1, 1])
+    declared = float(u_pue([1300, 500, 500], *weights, u_rel, group=["", "own-a", "own-b"], model=["x", "m", "m"]))
+    assert declared == pytest.approx(float(u_pue([1300, 500, 500], *weights, u_rel)))
+
+
+def test_class_limits_add_up() -> None:
+    assert class_limit("0.5S", "0.2S", "0.5") == Fraction(12, 1000)
+    assert class_limit("1") == Fraction(1, 100)
+
+
+def test_the_widest_class_is_as_wide_as_any_of_the_tables() -> None:
+    assert METER_CLASSES[WIDEST_METER_CLASS] == max(METER_CLASSES.values())
+    assert TRANSFORMER_CLASSES[WIDEST_TRANSFORMER_CLASS] == max(TRANSFORMER_CLASSES.values())
