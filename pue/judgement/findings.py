@@ -12,13 +12,12 @@ from fractions import Fraction
 from typing import Any
 
 from pue.contract.errors import Fatal
-from pue.contract.quality import Flag
 from pue.energy.rolling import WindowResult
 from pue.energy.uncertainty import guard_band, probability_within, round_micro
 from pue.judgement.decimals import show_pue
 from pue.judgement.policy import PUE_KINDS, Kind, Rule, Status
 from pue.judgement.reasons import Reason
-from pue.judgement.scope import Facts, scope
+from pue.judgement.scope import Facts, is_reclassified, scope
 
 __all__ = ["Facts", "Finding", "Outcome", "headline", "judge", "show_pue"]
 
@@ -79,7 +78,7 @@ class Finding:
     decision: str | None = None
 
 
-def judge(rule: Rule, facts: Facts, window: WindowResult | None) -> Finding:
+def judge(rule: Rule, facts: Facts, window: WindowResult | None, earlier: Sequence[Facts] = ()) -> Finding:
     """Apply a rule to a facility.
 
     Parameters
@@ -90,6 +89,8 @@ def judge(rule: Rule, facts: Facts, window: WindowResult | None) -> Finding:
         The facility on the day asked for.
     window
         The rule's period; None if there is none, and ignored by rules that do not look at PUE.
+    earlier
+        Facts that held inside the period before those of the day asked for: they are named, never judged by.
 
     Raises
     ------
@@ -100,6 +101,23 @@ def judge(rule: Rule, facts: Facts, window: WindowResult | None) -> Finding:
     ----------
     METHOD.md, "Finding".
     """
+    finding = _apply(rule, facts, window)
+    if not is_reclassified(rule, facts, earlier):
+        return finding
+    return replace(finding, reasons=(*finding.reasons, str(Reason.RECLASSIFIED_IN_PERIOD)))
+
+
+def headline(findings: Iterable[Finding]) -> Finding | None:
+    """The finding to show first, marked: the strictest binding one, else the strictest of the others.
+
+    Voluntary rules and targets that have expired come after everything that applies; rules on PUE come before rules on
+    facts.
+    """
+    applicable = [finding for finding in findings if finding.outcome is not Outcome.NOT_APPLICABLE]
+    return replace(min(applicable, key=_strictness), headline=True) if applicable else None
+
+
+def _apply(rule: Rule, facts: Facts, window: WindowResult | None) -> Finding:
     out_of_scope, unknown = scope(rule, facts)
     if out_of_scope:
         return _bare(rule, facts, Outcome.NOT_APPLICABLE, out_of_scope)
@@ -110,34 +128,15 @@ def judge(rule: Rule, facts: Facts, window: WindowResult | None) -> Finding:
     return _bare(rule, facts, *_FACT_JUDGES[rule.kind](rule, facts))
 
 
-def headline(findings: Iterable[Finding]) -> Finding | None:
-    """The finding to show first, marked: the strictest binding one, else the strictest of the others.
-
-    Rules on PUE come before rules on facts, targets that have expired come last.
-    """
-    applicable = [finding for finding in findings if finding.outcome is not Outcome.NOT_APPLICABLE]
-    return replace(min(applicable, key=_strictness), headline=True) if applicable else None
-
-
 def _judge_pue(rule: Rule, facts: Facts, window: WindowResult | None, unknown: list[Reason]) -> Finding:
     if window is None:
         missing = Reason.NO_ENERGY_DATA if facts.stage == "existing" else Reason.NOT_IN_OPERATION
         return _bare(rule, facts, Outcome.INSUFFICIENT_DATA, [*unknown, missing])
     _check_period(rule, window)
-    incomplete = _incomplete(facts, window)
-    poor, invalid = _poor(rule, window), _invalid(rule, facts, window)
-    simple, guarded = _decide(rule, window, Fraction(0)), _guarded(rule, window)
+    simple = _comparable(_decide(rule, window, Fraction(0)), window)
+    guarded = _comparable(_guarded(rule, window), window)
     counts = guarded if rule.decision == "guarded" else simple
-    if unknown or incomplete:
-        outcome, reasons = Outcome.INSUFFICIENT_DATA, [*unknown, *incomplete, *poor]
-    elif counts is Outcome.NON_COMPLIANT:
-        outcome, reasons = counts, _over(poor, invalid)
-    elif poor:
-        outcome, reasons = Outcome.INSUFFICIENT_DATA, poor
-    elif invalid:
-        outcome, reasons = Outcome.INVALID_DATA, invalid
-    else:
-        outcome, reasons = counts, _why(window, simple, guarded, counts)
+    outcome, reasons = _outcome(rule, facts, window, unknown, counts)
     compared = outcome in (Outcome.COMPLIANT, Outcome.NON_COMPLIANT, Outcome.INDETERMINATE)
     return replace(
         _bare(rule, facts, outcome, reasons, window.reasons),
@@ -145,6 +144,23 @@ def _judge_pue(rule: Rule, facts: Facts, window: WindowResult | None, unknown: l
         simple_outcome=simple if compared else None,
         guarded_outcome=guarded if compared else None,
     )
+
+
+def _outcome(
+    rule: Rule, facts: Facts, window: WindowResult, unknown: Sequence[str], counts: Outcome
+) -> tuple[Outcome, Sequence[str]]:
+    """The first outcome that applies, with its reasons; `counts` is what the decision that counts says."""
+    missing = [*unknown, *_incomplete(facts, window)]
+    contradictions, refusals = _contradictions(rule, facts, window), _refusals(rule, window)
+    if missing:
+        return Outcome.INSUFFICIENT_DATA, [*missing, *contradictions, *refusals]
+    if counts is Outcome.NON_COMPLIANT and not _is_void(facts, window, contradictions):
+        return Outcome.NON_COMPLIANT, _over([*contradictions, *refusals])
+    if contradictions:
+        return Outcome.INVALID_DATA, [*contradictions, *refusals]
+    if refusals:
+        return Outcome.INSUFFICIENT_DATA, refusals
+    return counts, _why(rule, window, counts)
 
 
 def _caveats(rule: Rule, facts: Facts) -> list[Reason]:
@@ -156,13 +172,14 @@ def _caveats(rule: Rule, facts: Facts) -> list[Reason]:
         Reason.TEXT_NOT_VERIFIED: not rule.citation.is_verified,
         Reason.PERIOD_NOT_SET: rule.period_source == "assumed",
         Reason.CUTOFF_NOT_SET: rule.applies_to.lacks_cutoff,
+        Reason.THRESHOLD_ASSUMED: rule.assumes_threshold,
         Reason.IN_TRANSITION: facts.transition_until is not None and facts.on < facts.transition_until,
     }
     return [reason for reason, holds in found.items() if holds]
 
 
 def _bare(
-    rule: Rule, facts: Facts, outcome: Outcome, reasons: Sequence[Reason], window_reasons: Sequence[str] = ()
+    rule: Rule, facts: Facts, outcome: Outcome, reasons: Sequence[str], window_reasons: Sequence[str] = ()
 ) -> Finding:
     """A finding without figures."""
     caveats = _caveats(rule, facts) if outcome is not Outcome.NOT_APPLICABLE else []
@@ -199,30 +216,58 @@ def _incomplete(facts: Facts, window: WindowResult) -> list[Reason]:
     return [Reason.WINDOW_INCOMPLETE] if started is not None and started > window.from_ms else []
 
 
-def _poor(rule: Rule, window: WindowResult) -> list[Reason]:
+def _contradictions(rule: Rule, facts: Facts, window: WindowResult) -> list[str]:
+    """In what the meters contradict each other, or the design of the plant, so that one of them must be wrong.
+
+    The window's own come first: they are of single days, whose energy the bounds leave open. The others are of the
+    whole window.
+    """
+    two_u = 2 * round_micro(window.u_pue or 0.0)
+    found = {
+        Reason.NO_IT_ENERGY: window.pue is None and window.coverage >= Fraction(rule.gates.min_coverage),
+        Reason.IT_LOAD_TOO_LOW: window.total_j > 0 and window.it_j < _least_it_j(rule, facts, window),
+        Reason.PUE_BELOW_ONE: window.pue is not None and window.pue + two_u < 1,
+    }
+    return [*window.contradictions, *(reason for reason, holds in found.items() if holds)]
+
+
+def _is_void(facts: Facts, window: WindowResult, contradictions: Sequence[str]) -> bool:
+    """Whether the bounds prove no breach, because they rest on an IT energy that cannot be right.
+
+    They do not if they leave open that the IT equipment ran at its design load all the time.
+    """
+    length_ms = window.to_ms - window.from_ms
+    return Reason.IT_LOAD_TOO_LOW in contradictions and window.it_upper_j < _design_j(facts, Fraction(length_ms))
+
+
+def _refusals(rule: Rule, window: WindowResult) -> list[str]:
+    """Why the rule's gates keep a window from being judged."""
     estimated = sum((window.quality_share.get(name, Fraction(0)) for name in _ESTIMATED), Fraction(0))
     found = {
         Reason.COVERAGE_BELOW_GATE: window.coverage < Fraction(rule.gates.min_coverage),
         Reason.ESTIMATED_ABOVE_GATE: estimated > Fraction(rule.gates.max_estimated),
     }
-    return [reason for reason, holds in found.items() if holds]
+    refused = [reason for reason in window.reasons if _code(reason) in rule.gates.refuses]
+    return [*(reason for reason, holds in found.items() if holds), *refused]
 
 
-def _invalid(rule: Rule, facts: Facts, window: WindowResult) -> list[Reason]:
-    two_u = 2 * round_micro(window.u_pue or 0.0)
-    found = {
-        Reason.NO_IT_ENERGY: window.pue is None,
-        Reason.IT_LOAD_TOO_LOW: window.it_j < _least_it_j(rule, facts, window),
-        Reason.PUE_BELOW_ONE: window.pue is not None and window.pue + two_u < 1,
-        Reason.BALANCE_BROKEN: bool(window.flags & Flag.BALANCE),
-    }
-    return [reason for reason, holds in found.items() if holds]
+def _code(reason: str) -> str:
+    """A reason without the meter behind its colon."""
+    return reason.partition(":")[0]
 
 
 def _least_it_j(rule: Rule, facts: Facts, window: WindowResult) -> Fraction:
-    """IT energy below which a ratio says nothing: a share of the design load. [J]"""
-    design_w = Fraction(facts.it_power_kw or 0) * 1_000
-    return Fraction(rule.gates.min_it_load) * design_w * (window.to_ms - window.from_ms) / 1_000
+    """IT energy below which a ratio says nothing: a share of the design load over the time that is covered. [J]
+
+    Over all the time, missing IT meters would look like an idle plant.
+    """
+    covered_ms = window.coverage * (window.to_ms - window.from_ms)
+    return Fraction(rule.gates.min_it_load) * _design_j(facts, covered_ms)
+
+
+def _design_j(facts: Facts, time_ms: Fraction) -> Fraction:
+    """IT energy at the design load. [J]"""
+    return Fraction(facts.it_power_kw or 0) * time_ms  # kW x ms = J
 
 
 def _decide(rule: Rule, window: WindowResult, guard: Fraction) -> Outcome:
@@ -238,18 +283,28 @@ def _guarded(rule: Rule, window: WindowResult) -> Outcome:
     return Outcome.INDETERMINATE if window.u_pue is None else _decide(rule, window, guard_band(window.u_pue))
 
 
-def _over(poor: list[Reason], invalid: list[Reason]) -> list[Reason]:
+def _comparable(outcome: Outcome, window: WindowResult) -> Outcome:
+    """Nobody whose accuracy class is not registered is said to comply: the class used is the widest, not theirs."""
+    is_assumed = outcome is Outcome.COMPLIANT and _is_class_unknown(window)
+    return Outcome.INDETERMINATE if is_assumed else outcome
+
+
+def _is_class_unknown(window: WindowResult) -> bool:
+    return any(_code(reason) == Reason.ACCURACY_CLASS_UNKNOWN for reason in window.reasons)
+
+
+def _over(defects: Sequence[str]) -> list[str]:
     """Reasons of a breach; whatever is wrong with the data is named, it does not help."""
-    defects = [*poor, *invalid]
     return [Reason.PUE_OVER_LIMIT, *([Reason.BOUND_BREAKS_LIMIT] if defects else []), *defects]
 
 
-def _why(window: WindowResult, simple: Outcome, guarded: Outcome, counts: Outcome) -> list[Reason]:
+def _why(rule: Rule, window: WindowResult, counts: Outcome) -> list[str]:
     if counts is Outcome.COMPLIANT:
         return [Reason.PUE_WITHIN_LIMIT]
-    if window.u_pue is None and counts is guarded:
-        return [Reason.UNCERTAINTY_UNKNOWN]
-    return [Reason.BOUNDS_SPAN_LIMIT] if simple is Outcome.INDETERMINATE else [Reason.WITHIN_GUARD_BAND]
+    if _decide(rule, window, Fraction(0)) is Outcome.INDETERMINATE:
+        return [Reason.BOUNDS_SPAN_LIMIT]
+    is_u_known = window.u_pue is not None and not _is_class_unknown(window)
+    return [Reason.WITHIN_GUARD_BAND if is_u_known else Reason.UNCERTAINTY_UNKNOWN]
 
 
 def _figures(rule: Rule, window: WindowResult) -> dict[str, Any]:
@@ -270,8 +325,8 @@ def _figures(rule: Rule, window: WindowResult) -> dict[str, Any]:
 
 
 def _p_within(rule: Rule, window: WindowResult) -> Fraction | None:
-    if window.pue_upper is None or window.u_pue is None or rule.limit is None:
-        return None
+    if window.pue_upper is None or window.u_pue is None or rule.limit is None or _is_class_unknown(window):
+        return None  # a probability from a class that was assumed would be an assumption with six decimals
     if round_micro(window.u_pue) == 0:
         return Fraction(int(rule.within(window.pue_upper)))
     return probability_within(window.pue_upper, window.u_pue, rule.limit)
@@ -301,6 +356,8 @@ def _siting(rule: Rule, facts: Facts) -> tuple[Outcome, list[Reason]]:
 
 
 def _incentive(_rule: Rule, facts: Facts) -> tuple[Outcome, list[Reason]]:
+    if facts.incentives is None:
+        return Outcome.INSUFFICIENT_DATA, [Reason.INCENTIVES_UNKNOWN]
     if facts.incentives:
         return Outcome.NON_COMPLIANT, [Reason.INCENTIVE_RECORDED]
     return Outcome.COMPLIANT, [Reason.NO_INCENTIVE_RECORDED]
@@ -309,18 +366,28 @@ def _incentive(_rule: Rule, facts: Facts) -> tuple[Outcome, list[Reason]]:
 _FACT_JUDGES = {Kind.CERTIFICATE: _grade, Kind.SITING: _siting, Kind.INCENTIVE: _incentive}
 
 
-def _strictness(finding: Finding) -> tuple[bool, bool, bool, Fraction, bool, str]:
-    """Sort key: binding, not expired, on PUE, lowest limit, strict comparison, name."""
+def _strictness(finding: Finding) -> tuple[bool, int, bool, Fraction, bool, str]:
+    """Sort key: binding, standing, on PUE, lowest limit, strict comparison, name."""
     limit = Fraction(finding.limit) if finding.limit is not None else Fraction(0)
     is_inclusive = finding.comparator in ("<=", ">")
     return (
         not finding.binding,
-        finding.status == Status.TARGET_EXPIRED,
+        _standing(finding),
         finding.limit is None,
         limit,
         is_inclusive,
         f"{finding.profile}/{finding.rule}",
     )
+
+
+def _standing(finding: Finding) -> int:
+    """0 for a rule that asks something of the facility, or will; 1 if nobody has to follow it; 2 if its time is over.
+
+    Read from the finding as it was written, whatever the rule says today.
+    """
+    if finding.status == Status.TARGET_EXPIRED:
+        return 2
+    return int(Reason.RULE_IS_VOLUNTARY in finding.reasons)
 
 
 def _text(value: Fraction | None, limits: tuple[Fraction, ...], direction: int) -> str | None:

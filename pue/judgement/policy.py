@@ -22,6 +22,11 @@ ScaleClass = Literal["small_medium", "large", "very_large"]
 Grade = Literal["1A", "2A", "3A", "4A", "5A"]
 DecimalText = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$")]
 Jurisdiction = Annotated[str, Field(pattern=r"^(\d{2}|\d{4}|\d{6}|[A-Z]{2})$")]
+ScaleSource = Literal["text", "assumed"]
+Refusal = Literal[
+    "limit_refuted", "accuracy_class_unknown", "calibration_unknown", "calibration_expired", "clock_unsynchronised"
+]
+"""What a window's meters may be marked with and a rule may refuse to be judged on."""
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -118,11 +123,16 @@ class Predicate(Settings):
 
 
 class Gates(Settings):
-    """How good a window has to be before a rule is judged on it."""
+    """How good a window has to be before a rule is judged on it.
+
+    `refuses` are reasons of a window with which nothing is said but a breach that its bounds prove. A refuted maximum
+    power is one by default, because upper bounds rest on it; certificates and clocks only where a text asks for them.
+    """
 
     min_coverage: DecimalText = "0.96"
     max_estimated: DecimalText = "0.05"
     min_it_load: DecimalText = "0.01"
+    refuses: tuple[Refusal, ...] = ("limit_refuted",)
 
 
 class RuleTable(Settings):
@@ -195,25 +205,16 @@ class Classification(Settings):
             raise ValueError("bands ascend by up_to, and only the last one has none")
         return bands
 
-    def band(self, pue: Fraction) -> Band:
-        """The band an exact PUE falls in."""
-        return next(band for band in self.bands if band.up_to is None or pue <= Fraction(band.up_to))
-
-    def band_between(self, lower: Fraction | None, upper: Fraction | None) -> Band | None:
-        """The band both bounds of a PUE fall in; None if there is no such one, or no upper bound."""
-        if lower is None or upper is None or self.band(lower) != self.band(upper):
-            return None
-        return self.band(lower)
-
 
 class ProfileTable(Settings):
-    """A whole profile file."""
+    """A whole profile file; `scale_source` says whether the text sets the numbers of racks or this project had to."""
 
     id: Id
     version: Annotated[int, Field(ge=1)]
     zh: Text
     en: Text
     scale: Scale = Scale()
+    scale_source: ScaleSource = "assumed"
     change_reports_due: tuple[Annotated[str, Field(pattern=r"^\d{2}-\d{2}$")], ...] = ()
     retrofit_max_years: int | None = None
     rule: tuple[RuleTable, ...] = ()
@@ -232,12 +233,14 @@ class Rule:
     """A rule as its profile states it; `version` pins the profile's number and the rule's content.
 
     `limit` is exact. `comparator` reads as in the text: for a limit what PUE has to satisfy, for a duty what makes
-    the duty arise. `period_source` and `decision_source` say whether the text sets them or this project had to.
+    the duty arise. `scale_source`, `period_source` and `decision_source` say whether the text sets them or this project
+    had to.
     """
 
     profile: str
     version: str
     scale: Scale
+    scale_source: ScaleSource
     id: str
     zh: str
     en: str
@@ -265,6 +268,11 @@ class Rule:
     def is_inclusive(self) -> bool:
         """True if PUE exactly at the limit is still within it."""
         return self.comparator in ("<=", ">")
+
+    @property
+    def assumes_threshold(self) -> bool:
+        """True if the rule asks for a scale class whose number of racks its text does not set."""
+        return bool(self.applies_to.scale) and self.scale_source == "assumed"
 
     def within(self, pue: Fraction) -> bool:
         """Whether an exact PUE keeps the limit, or gives no rise to the duty.
@@ -362,11 +370,13 @@ _FOLDER = resources.files("pue") / "policies"
 
 def _rule(row: RuleTable, table: ProfileTable) -> Rule:
     fields: dict[str, Any] = {field.name: getattr(row, field.name, None) for field in dataclasses.fields(Rule)}
-    digest = content_hash(row.model_dump(mode="json") | {"scale": table.scale.model_dump()})
+    scale = {"scale": table.scale.model_dump(), "scale_source": table.scale_source}
+    digest = content_hash(row.model_dump(mode="json") | scale)
     fields |= {
         "profile": table.id,
         "version": f"{table.version}-{digest[:12]}",
         "scale": table.scale,
+        "scale_source": table.scale_source,
         "limit": None if row.limit is None else Fraction(row.limit),
     }
     return Rule(**fields)

@@ -33,15 +33,23 @@ class Reason(StrEnum):
     TEXT_NOT_VERIFIED = "text_not_verified"
     PERIOD_NOT_SET = "period_not_set"
     CUTOFF_NOT_SET = "cutoff_not_set"
+    THRESHOLD_ASSUMED = "threshold_assumed"
     DECISION_NOT_SET = "decision_not_set"
     IN_TRANSITION = "in_transition"
+    RECLASSIFIED_IN_PERIOD = "reclassified_in_period"
     NO_ENERGY_DATA = "no_energy_data"
     NOT_IN_OPERATION = "not_in_operation"
     WINDOW_INCOMPLETE = "window_incomplete"
     REQUIRED_METER_MISSING = "required_meter_missing"
     COVERAGE_BELOW_GATE = "coverage_below_gate"
     ESTIMATED_ABOVE_GATE = "estimated_above_gate"
+    LIMIT_REFUTED = "limit_refuted"
+    ACCURACY_CLASS_UNKNOWN = "accuracy_class_unknown"
+    CALIBRATION_UNKNOWN = "calibration_unknown"
+    CALIBRATION_EXPIRED = "calibration_expired"
+    CLOCK_UNSYNCHRONISED = "clock_unsynchronised"
     NO_IT_ENERGY = "no_it_energy"
+    NO_IT_LOAD = "no_it_load"
     IT_LOAD_TOO_LOW = "it_load_too_low"
     PUE_BELOW_ONE = "pue_below_one"
     BALANCE_BROKEN = "balance_broken"
@@ -59,6 +67,7 @@ class Reason(StrEnum):
     INSIDE_HUB = "inside_hub"
     OUTSIDE_HUB = "outside_hub"
     EXCEPTION_RECORDED = "exception_recorded"
+    INCENTIVES_UNKNOWN = "incentives_unknown"
     INCENTIVE_RECORDED = "incentive_recorded"
     NO_INCENTIVE_RECORDED = "no_incentive_recorded"
 
@@ -110,10 +119,18 @@ REASONS: dict[str, ReasonText] = {
     Reason.CUTOFF_NOT_SET: ReasonText(
         "文件未规定“新建”的起算日期", "the text sets no day since which a facility is new"
     ),
+    Reason.THRESHOLD_ASSUMED: ReasonText(
+        "文件未规定“大型”的标准机架数，按通行口径假定",
+        "the text sets no number of racks for its scale classes: the common scale is assumed",
+    ),
     Reason.DECISION_NOT_SET: ReasonText(
         "文件未规定判定规则（简单或带保护带）", "the text sets no decision rule (simple or guarded)"
     ),
     Reason.IN_TRANSITION: ReasonText("项目在过渡期内", "the project is in its transition period"),
+    Reason.RECLASSIFIED_IN_PERIOD: ReasonText(
+        "统计期内登记信息变更影响规则适用，按期末登记判定",
+        "facts changed within the period so that the rule applies otherwise; judged by those of the closing day",
+    ),
     Reason.NO_ENERGY_DATA: ReasonText("该统计期没有电能数据", "there is no energy data for the period"),
     Reason.NOT_IN_OPERATION: ReasonText("项目尚未投入运行", "the facility is not in operation yet"),
     Reason.WINDOW_INCOMPLETE: ReasonText(
@@ -124,7 +141,26 @@ REASONS: dict[str, ReasonText] = {
     Reason.ESTIMATED_ABOVE_GATE: ReasonText(
         "估算或积分电能占比过高", "too much of the energy is estimated or integrated from power"
     ),
+    Reason.LIMIT_REFUTED: ReasonText(
+        "电量增长超过电表登记的最大功率，该登记值不可信",
+        "energy rose faster than the meter's registered maximum power, which is therefore not believed",
+    ),
+    Reason.ACCURACY_CLASS_UNKNOWN: ReasonText(
+        "电表或互感器准确度等级未登记，按最宽等级计算",
+        "an accuracy class of the meter or its transformers is not registered: the widest is taken",
+    ),
+    Reason.CALIBRATION_UNKNOWN: ReasonText("电表检定证书未登记", "the meter has no calibration certificate on file"),
+    Reason.CALIBRATION_EXPIRED: ReasonText(
+        "电表检定证书在统计期内已失效", "the meter's calibration certificate did not hold for the whole period"
+    ),
+    Reason.CLOCK_UNSYNCHRONISED: ReasonText(
+        "读数所用时钟未同步", "the clock behind the meter's readings was not synchronised"
+    ),
     Reason.NO_IT_ENERGY: ReasonText("没有IT电能，PUE无定义", "there is no IT energy, so no PUE"),
+    Reason.NO_IT_LOAD: ReasonText(
+        "部分日期设施用电而IT电能为零，计量有误",
+        "on some days the facility drew energy and its IT none: the metering is wrong",
+    ),
     Reason.IT_LOAD_TOO_LOW: ReasonText("IT负荷过低，比值无意义", "IT load is too low for a ratio to mean anything"),
     Reason.PUE_BELOW_ONE: ReasonText(
         "PUE低于1且超出不确定度，计量有误", "PUE is below 1 beyond its uncertainty: the metering is wrong"
@@ -153,6 +189,9 @@ REASONS: dict[str, ReasonText] = {
     Reason.INSIDE_HUB: ReasonText("位于国家枢纽节点数据中心集群内", "inside a national hub cluster"),
     Reason.OUTSIDE_HUB: ReasonText("位于国家枢纽节点数据中心集群之外", "outside the national hub clusters"),
     Reason.EXCEPTION_RECORDED: ReasonText("例外理由已记录", "the reason for the exception is on record"),
+    Reason.INCENTIVES_UNKNOWN: ReasonText(
+        "优惠政策情况未核查登记", "whether favours were granted has not been surveyed"
+    ),
     Reason.INCENTIVE_RECORDED: ReasonText("存在优惠政策记录", "a favour is on record"),
     Reason.NO_INCENTIVE_RECORDED: ReasonText("没有优惠政策记录", "no favour is on record"),
 }

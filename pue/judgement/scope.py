@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TypeVar
 
@@ -36,7 +36,7 @@ class Facts:
     siting_exception
         The recorded reason for standing outside the hub clusters; "" if there is none.
     incentives
-        Records of land, fiscal or tax favours granted.
+        Records of land, fiscal or tax favours granted; () only where somebody looked and found none.
     transition_until
         End of the project's transition period.
     """
@@ -57,7 +57,7 @@ class Facts:
     green_grade_certificate: str = ""
     green_grade_valid_to: date | None = None
     siting_exception: str = ""
-    incentives: tuple[str, ...] = ()
+    incentives: tuple[str, ...] | None = None
     transition_until: date | None = None
 
 
@@ -73,6 +73,20 @@ def scope(rule: Rule, facts: Facts) -> tuple[list[Reason], list[Reason]]:
         [no for holds, no, _ in checks if holds is False],
         [unknown for holds, _, unknown in checks if holds is None and unknown is not None],
     )
+
+
+def is_reclassified(rule: Rule, facts: Facts, earlier: Iterable[Facts]) -> bool:
+    """Whether facts that held earlier would have put the facility in the rule's scope, or out of it, otherwise.
+
+    Asked for one day: grace periods and effective dates that pass are no change of the facility's class.
+    """
+    return any(_standing(rule, replace(held, on=facts.on)) != _standing(rule, facts) for held in earlier)
+
+
+def _standing(rule: Rule, facts: Facts) -> tuple[bool, bool]:
+    """Whether the rule is not about a facility, and whether that cannot be said."""
+    out_of_scope, unknown = scope(rule, facts)
+    return bool(out_of_scope), bool(unknown) and not out_of_scope
 
 
 def _predicate(rule: Rule, facts: Facts) -> list[Check]:

@@ -97,6 +97,31 @@ def test_losing_data_never_helps(
         assert poor is Outcome.NON_COMPLIANT
 
 
+@given(RULES, RATIOS, SPREADS, SPREADS, UNCERTAINTIES, st.fractions(0, 1, max_denominator=1_000))
+def test_a_broken_balance_hides_no_breach_and_makes_none(
+    rule: Rule, pue: Fraction, below: Fraction, above: Fraction, u: float | None, coverage: Fraction
+) -> None:
+    """The bounds are those that leave the contradicting meters' energy open."""
+    sound = window(pue, below, above, u, Fraction(1))
+    broken = dataclasses.replace(sound, coverage=coverage, contradictions=("balance_broken:main",))
+    is_breach = judge(rule, FACTS, sound).outcome is Outcome.NON_COMPLIANT
+    expected = Outcome.NON_COMPLIANT if is_breach else Outcome.INVALID_DATA
+    assert judge(rule, FACTS, broken).outcome is expected
+
+
+@given(RULES, RATIOS, SPREADS, SPREADS, UNCERTAINTIES)
+def test_a_class_nobody_registered_never_complies_and_hides_no_breach(
+    rule: Rule, pue: Fraction, below: Fraction, above: Fraction, u: float | None
+) -> None:
+    known = window(pue, below, above, u, Fraction(1))
+    unknown = dataclasses.replace(known, reasons=("accuracy_class_unknown:main",))
+    finding = judge(rule, FACTS, unknown)
+    assert Outcome.COMPLIANT not in (finding.outcome, finding.simple_outcome, finding.guarded_outcome)
+    is_breach = judge(rule, FACTS, known).outcome is Outcome.NON_COMPLIANT
+    assert (finding.outcome is Outcome.NON_COMPLIANT) is is_breach
+    assert "accuracy_class_unknown:main" in finding.reasons
+
+
 @given(RULES, RATIOS, RATIOS, SPREADS, st.floats(0, 0.05))
 def test_a_higher_pue_never_does_better(rule: Rule, one: Fraction, other: Fraction, spread: Fraction, u: float) -> None:
     rank = [Outcome.COMPLIANT, Outcome.INDETERMINATE, Outcome.NON_COMPLIANT]

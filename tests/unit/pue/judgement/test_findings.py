@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from pue.contract.errors import Fatal
-from pue.contract.quality import Flag
 from pue.energy.rolling import WindowResult
 from pue.judgement.findings import Facts, Finding, Outcome, headline, judge
 from pue.judgement.policy import Kind, Rule, Status, load_profile
@@ -24,6 +23,7 @@ GRADE, SITING, INCENTIVE = (YUNNAN.rule(r) for r in ("green_grade_min", "hub_sit
 IN_FORCE = dataclasses.replace(
     NEW,
     status=Status.IN_FORCE,
+    scale_source="text",
     period_source="text",
     decision_source="text",
     applies_to=NEW.applies_to.model_copy(update={"approved_from": date(2022, 1, 1)}),
@@ -44,6 +44,7 @@ def facts(**changes: Any) -> Facts:
         "commissioned_on": date(2025, 6, 1),
         "operating_from_ms": 0,
         "hub_cluster": "",
+        "incentives": (),
     }
     return Facts(**(known | changes))
 
@@ -149,10 +150,10 @@ def test_a_finding_names_facility_rule_and_profile() -> None:
 
 
 def test_even_a_poor_window_is_non_compliant_if_its_best_bound_breaks_the_limit() -> None:
-    poor = window("1.6", coverage=Fraction(1, 2), pue_lower=Fraction("1.4"), pue_upper=None, flags=int(Flag.BALANCE))
+    poor = window("1.6", coverage=Fraction(1, 2), pue_lower=Fraction("1.4"), pue_upper=None)
     finding = judge(IN_FORCE, facts(), poor)
     assert finding.outcome is Outcome.NON_COMPLIANT
-    assert finding.reasons == ("pue_over_limit", "bound_breaks_limit", "coverage_below_gate", "balance_broken")
+    assert finding.reasons == ("pue_over_limit", "bound_breaks_limit", "coverage_below_gate")
 
 
 def test_a_sound_breach_needs_no_excuse() -> None:
@@ -165,10 +166,76 @@ def test_a_best_bound_inside_the_guard_band_does_not_override_poor_coverage() ->
     assert judge(SIMPLE, facts(), poor).outcome is Outcome.NON_COMPLIANT
 
 
-def test_poor_data_come_before_invalid_data() -> None:
-    finding = judge(IN_FORCE, facts(), window("0.9", coverage=Fraction(1, 2)))
+# contradictions: the energy of the days on which meters contradict each other is open in the bounds
+
+
+BROKEN = {"contradictions": ("balance_broken:main-a",)}
+
+
+def test_a_breach_that_survives_the_contradictions_is_a_breach() -> None:
+    broken = window("1.9", pue_lower=Fraction("1.4"), pue_upper=Fraction("2.4"), **BROKEN)
+    finding = judge(IN_FORCE, facts(), broken)
+    assert finding.outcome is Outcome.NON_COMPLIANT
+    assert finding.reasons == ("pue_over_limit", "bound_breaks_limit", "balance_broken:main-a")
+
+
+def test_a_breach_that_rests_on_meters_that_contradict_each_other_is_none() -> None:
+    """The figure is over the limit, and yet the truth may lie below it."""
+    broken = window("1.9", pue_lower=Fraction("1.1"), pue_upper=Fraction("2.4"), **BROKEN)
+    for rule in (IN_FORCE, SIMPLE):
+        finding = judge(rule, facts(), broken)
+        assert (finding.outcome, finding.reasons) == (Outcome.INVALID_DATA, ("balance_broken:main-a",))
+        assert (finding.simple_outcome, finding.guarded_outcome) == (None, None)
+
+
+def test_contradictions_come_before_the_gates_and_name_what_else_is_poor() -> None:
+    finding = judge(IN_FORCE, facts(), window("1.2", coverage=Fraction(1, 2), **BROKEN))
+    assert finding.outcome is Outcome.INVALID_DATA
+    assert finding.reasons == ("balance_broken:main-a", "coverage_below_gate")
+    below_one = judge(IN_FORCE, facts(), window("0.9", coverage=Fraction(1, 2)))
+    assert (below_one.outcome, below_one.reasons[0]) == (Outcome.INVALID_DATA, "pue_below_one")
+
+
+def test_a_missing_year_comes_before_contradictions_and_names_them() -> None:
+    finding = judge(IN_FORCE, facts(operating_from_ms=1), window("1.9", **BROKEN))
     assert finding.outcome is Outcome.INSUFFICIENT_DATA
-    assert judge(IN_FORCE, facts(), window("0.9")).outcome is Outcome.INVALID_DATA
+    assert finding.reasons == ("window_incomplete", "balance_broken:main-a")
+
+
+def test_it_energy_that_cannot_be_right_proves_no_breach() -> None:
+    """IT at 0.01 % of its design load: a ratio of thousands, and bounds that believe it."""
+    it_j = 31_536_000_000
+    broken = window("1.9", it_j=it_j, pue=Fraction(6_000), pue_lower=Fraction(5_000), it_upper_j=2 * it_j)
+    for rule in (IN_FORCE, SIMPLE):
+        finding = judge(rule, facts(), broken)
+        assert (finding.outcome, finding.reasons) == (Outcome.INVALID_DATA, ("it_load_too_low",))
+
+
+def test_a_breach_stands_if_its_bound_leaves_room_for_the_design_load_of_the_whole_year() -> None:
+    """10 MW over 365 days: whatever the IT meter should have shown, this facility took more than 1.3 times as much."""
+    design_j = 315_360_000_000_000
+    broken = {"it_j": 0, "pue": None, "pue_lower": Fraction("1.5"), "pue_upper": None, "u_pue": 0.005}
+    days = {"contradictions": ("no_it_load",)}
+    proven = judge(IN_FORCE, facts(), window("1.9", **broken, **days, it_upper_j=design_j))
+    assert proven.outcome is Outcome.NON_COMPLIANT
+    assert proven.reasons[:2] == ("pue_over_limit", "bound_breaks_limit")
+    assert {"no_it_load", "it_load_too_low", "no_it_energy"} <= set(proven.reasons)
+    open_ = judge(IN_FORCE, facts(), window("1.9", **broken, **days, it_upper_j=design_j - 1))
+    assert open_.outcome is Outcome.INVALID_DATA
+
+
+def test_missing_it_meters_are_no_idle_plant() -> None:
+    """Half of the year is missing: what was measured is enough for half a year."""
+    half = {"coverage": Fraction(1, 2), "pue_lower": Fraction(1), "pue_upper": None}
+    enough, less = 1_576_800_000_000, 1_576_799_999_999
+    assert judge(IN_FORCE, facts(), window("1.2", it_j=enough, **half)).outcome is Outcome.INSUFFICIENT_DATA
+    assert judge(IN_FORCE, facts(), window("1.2", it_j=less, **half)).outcome is Outcome.INVALID_DATA
+    nothing = {"total_j": 0, "it_j": 0, "pue": None, "u_pue": None}
+    finding = judge(IN_FORCE, facts(), window("1.2", **(half | nothing)))
+    assert (finding.outcome, finding.reasons) == (Outcome.INSUFFICIENT_DATA, ("coverage_below_gate",))
+
+
+# gates
 
 
 @pytest.mark.parametrize(
@@ -184,6 +251,35 @@ def test_gates(changes: dict[str, Any], reason: str) -> None:
     assert (finding.simple_outcome, finding.guarded_outcome) == (None, None)
 
 
+def test_a_refuted_maximum_power_refuses_a_verdict_and_no_breach() -> None:
+    refuted = {"reasons": ("limit_refuted:main",)}
+    finding = judge(IN_FORCE, facts(), window("1.2", **refuted))
+    assert (finding.outcome, finding.reasons) == (Outcome.INSUFFICIENT_DATA, ("limit_refuted:main",))
+    breach = judge(IN_FORCE, facts(), window("1.6", **refuted))
+    assert breach.outcome is Outcome.NON_COMPLIANT
+    assert breach.reasons == ("pue_over_limit", "bound_breaks_limit", "limit_refuted:main")
+
+
+MARKS = ("accuracy_class_unknown", "calibration_unknown", "calibration_expired", "clock_unsynchronised")
+
+
+@pytest.mark.parametrize("code", MARKS)
+def test_what_is_assumed_of_a_meter_is_a_reason_and_a_gate_where_the_rule_says_so(code: str) -> None:
+    marked = window("1.2", reasons=(f"{code}:main", f"{code}:it"))
+    plain = judge(IN_FORCE, facts(), marked)
+    assert plain.outcome is not Outcome.INSUFFICIENT_DATA
+    assert plain.reasons[-2:] == (f"{code}:main", f"{code}:it")
+    strict = dataclasses.replace(IN_FORCE, gates=IN_FORCE.gates.model_copy(update={"refuses": (code,)}))
+    refused = judge(strict, facts(), marked)
+    assert (refused.outcome, refused.reasons) == (Outcome.INSUFFICIENT_DATA, (f"{code}:main", f"{code}:it"))
+
+
+@pytest.mark.parametrize("code", MARKS[1:])
+def test_certificates_and_clocks_alone_change_no_outcome(code: str) -> None:
+    finding = judge(IN_FORCE, facts(), window("1.2", reasons=(f"{code}:main",)))
+    assert (finding.outcome, finding.reasons) == (Outcome.COMPLIANT, ("pue_within_limit", f"{code}:main"))
+
+
 def test_gates_are_inclusive() -> None:
     edge = {"quality_share": {"estimated": Fraction(3, 100), "integrated": Fraction(2, 100)}}
     assert outcome(IN_FORCE, "1.2", coverage=Fraction(96, 100), **edge) is Outcome.COMPLIANT
@@ -196,7 +292,7 @@ def test_gates_are_inclusive() -> None:
         ("0.999", {"u_pue": None}, "pue_below_one"),
         ("1.2", {"it_j": 0, "pue": None, "pue_lower": None, "pue_upper": None, "u_pue": None}, "no_it_energy"),
         ("1.2", {"it_j": 3_153_599_999_999}, "it_load_too_low"),
-        ("1.2", {"flags": int(Flag.BALANCE | Flag.LATE)}, "balance_broken"),
+        ("1.2", {"contradictions": ("balance_broken:main",)}, "balance_broken:main"),
     ],
 )
 def test_invalid_data_has_a_reason_and_never_an_outcome_on_the_limit(
@@ -284,6 +380,35 @@ def test_unknown_uncertainty_leaves_the_guarded_decision_open() -> None:
     assert outcome(SIMPLE, "1.1", u_pue=None) is Outcome.COMPLIANT
 
 
+UNREGISTERED = {"reasons": ("accuracy_class_unknown:main",), "u_pue": 0.03}
+"""A window in which u(PUE) is that of the widest class."""
+
+
+def test_a_class_nobody_registered_is_never_compliant() -> None:
+    for rule in (IN_FORCE, SIMPLE):
+        finding = judge(rule, facts(), window("1.1", **UNREGISTERED))
+        assert finding.outcome is Outcome.INDETERMINATE
+        assert finding.reasons == ("uncertainty_unknown", "accuracy_class_unknown:main")
+        assert (finding.simple_outcome, finding.guarded_outcome) == (Outcome.INDETERMINATE, Outcome.INDETERMINATE)
+        assert (finding.u_pue, finding.p_within) == ("0.030000", None)
+
+
+def test_a_class_nobody_registered_hides_no_breach_beyond_the_widest_class() -> None:
+    finding = judge(IN_FORCE, facts(), window("1.4", **UNREGISTERED))
+    assert finding.outcome is Outcome.NON_COMPLIANT
+    assert finding.reasons == ("pue_over_limit", "accuracy_class_unknown:main")
+    near = judge(IN_FORCE, facts(), window("1.34", **UNREGISTERED))
+    assert (near.outcome, near.reasons[0]) == (Outcome.INDETERMINATE, "uncertainty_unknown")
+    assert judge(SIMPLE, facts(), window("1.34", **UNREGISTERED)).outcome is Outcome.NON_COMPLIANT
+
+
+def test_bounds_on_both_sides_are_the_reason_whatever_is_known_of_the_uncertainty() -> None:
+    wide = {"pue_lower": Fraction("1.25"), "pue_upper": Fraction("1.35")}
+    for u in (0.0, None):
+        for rule in (IN_FORCE, SIMPLE):
+            assert judge(rule, facts(), window("1.3", u_pue=u, **wide)).reasons == ("bounds_span_limit",)
+
+
 def test_the_probability_is_taken_at_the_upper_bound() -> None:
     finding = judge(SIMPLE, facts(), window("1.2", pue_upper=Fraction("1.3"), u_pue=0.004))
     assert finding.p_within == "0.500000"
@@ -364,6 +489,52 @@ def test_out_of_scope_needs_no_further_facts() -> None:
     assert (finding.outcome, finding.reasons) == (Outcome.NOT_APPLICABLE, ("outside_jurisdiction",))
 
 
+# a change of class inside the period
+
+
+def test_a_change_of_class_inside_the_period_is_a_reason_and_the_closing_day_decides() -> None:
+    before = [facts(on=date(2026, 5, 1), build="existing")]
+    finding = judge(IN_FORCE, facts(), window("1.6"), before)
+    assert finding.outcome is Outcome.NON_COMPLIANT
+    assert finding.reasons == ("pue_over_limit", "reclassified_in_period")
+    gone = judge(IN_FORCE, facts(build="existing"), window("1.6"), [facts()])
+    assert (gone.outcome, gone.reasons) == (Outcome.NOT_APPLICABLE, ("build_not_covered", "reclassified_in_period"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        (IN_FORCE, {"standard_racks": 2_999}),
+        (IN_FORCE, {"standard_racks": None}),
+        (RETROFIT, {"stage": "under_construction"}),
+        (dataclasses.replace(IN_FORCE, applies_to=INCENTIVE.applies_to), {"hub_cluster": "贵安"}),
+    ],
+)
+def test_scale_stage_and_hub_are_classes_too(rule: Rule, changes: dict[str, Any]) -> None:
+    assert judge(rule, facts(), window("1.2"), [facts(**changes)]).reasons[-1] == "reclassified_in_period"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"standard_racks": 12_000},
+        {"hub_cluster": "贵安"},
+        {"stage": "under_construction"},
+        {"on": date(2021, 1, 1)},
+        {"green_grade": "4A"},
+    ],
+)
+def test_a_change_that_leaves_the_facility_in_the_rules_scope_is_no_reason(changes: dict[str, Any]) -> None:
+    assert judge(IN_FORCE, facts(), window("1.2"), [facts(**changes)]).reasons == ("pue_within_limit",)
+
+
+def test_a_facility_that_was_never_in_scope_was_not_reclassified() -> None:
+    beijing = judge(IN_FORCE, facts(region="110100"), None, [facts(region="110100", build="existing")])
+    assert beijing.reasons == ("outside_jurisdiction",)
+    still = judge(IN_FORCE, facts(region="110100", standard_racks=None), None, [facts(region="110100")])
+    assert still.reasons == ("outside_jurisdiction",)
+
+
 GERMAN = load_profile("de-enefg")
 
 
@@ -421,6 +592,7 @@ def test_a_draft_never_binds_and_says_why() -> None:
         "rule_is_draft",
         "period_not_set",
         "cutoff_not_set",
+        "threshold_assumed",
         "decision_not_set",
     )
 
@@ -436,6 +608,7 @@ def test_a_rule_in_force_with_everything_set_binds() -> None:
         ({"strength": "voluntary"}, "rule_is_voluntary"),
         ({"period_source": "assumed"}, "period_not_set"),
         ({"applies_to": NEW.applies_to}, "cutoff_not_set"),
+        ({"scale_source": "assumed"}, "threshold_assumed"),
     ],
 )
 def test_each_thing_the_text_leaves_open_takes_the_binding_away(changes: dict[str, Any], reason: str) -> None:
@@ -447,6 +620,12 @@ def test_each_thing_the_text_leaves_open_takes_the_binding_away(changes: dict[st
 def test_an_assumed_decision_rule_is_said_and_binds() -> None:
     finding = judge(dataclasses.replace(IN_FORCE, decision_source="assumed"), facts(), window("1.6"))
     assert (finding.binding, finding.reasons) == (True, ("pue_over_limit", "decision_not_set"))
+
+
+def test_an_assumed_threshold_is_no_matter_to_a_rule_for_every_scale() -> None:
+    anywhere = IN_FORCE.applies_to.model_copy(update={"scale": ()})
+    finding = judge(dataclasses.replace(IN_FORCE, scale_source="assumed", applies_to=anywhere), facts(), window("1.6"))
+    assert (finding.binding, finding.reasons) == (True, ("pue_over_limit",))
 
 
 def test_a_project_in_transition_is_judged_and_not_bound() -> None:
@@ -510,6 +689,12 @@ def test_outside_the_hubs_any_favour_is_a_breach() -> None:
     assert judge(INCENTIVE, facts(hub_cluster=None), None).reasons[0] == "hub_unknown"
 
 
+def test_favours_nobody_looked_for_are_not_known_to_be_none() -> None:
+    finding = judge(INCENTIVE, facts(incentives=None), None)
+    assert (finding.outcome, finding.reasons[0]) == (Outcome.INSUFFICIENT_DATA, "incentives_unknown")
+    assert judge(INCENTIVE, facts(incentives=()), None).reasons[0] == "no_incentive_recorded"
+
+
 # headline
 
 
@@ -552,6 +737,38 @@ def test_without_a_binding_rule_the_strictest_draft_is_the_headline() -> None:
     first = headline(findings_of(RETROFIT, GRADE, expired, NEW))
     assert first is not None
     assert (first.rule, first.headline, first.binding) == ("new_build_pue_max", True, False)
+
+
+NATIONAL = load_profile("cn-national")
+
+
+@pytest.mark.parametrize(
+    ("build", "rule", "outcome"),
+    [("existing", "retrofit_pue_over", Outcome.COMPLIANT), ("new", "new_build_pue_max", Outcome.NON_COMPLIANT)],
+)
+def test_the_national_list_one_may_join_never_takes_the_headline_from_the_draft(
+    build: str, rule: str, outcome: Outcome
+) -> None:
+    """Both profiles loaded: at 1.40 an existing site is over the list's 1.30 and owes the draft nothing."""
+    known = facts(build=build, standard_racks=6_000)
+    found = [judge(one, known, window("1.4")) for one in (*NATIONAL.rules, *YUNNAN.rules)]
+    listed = next(one for one in found if one.rule == "green_list_2025")
+    assert (listed.outcome, listed.binding) == (Outcome.NON_COMPLIANT, False)
+    for order in (found, found[::-1]):
+        first = headline(order)
+        assert first is not None
+        assert (first.rule, first.outcome) == (rule, outcome)
+
+
+def test_a_voluntary_rule_comes_after_rules_on_facts_and_before_expired_targets() -> None:
+    voluntary = dataclasses.replace(NEW, id="voluntary", strength="voluntary", limit=Fraction("1.2"))
+    expired = dataclasses.replace(NEW, id="expired", status=Status.TARGET_EXPIRED, limit=Fraction("1.1"))
+    order = []
+    left = findings_of(expired, voluntary, SITING)
+    while (first := headline(left)) is not None:
+        order.append(first.rule)
+        left = [one for one in left if one.rule != first.rule]
+    assert order == ["hub_siting", "voluntary", "expired"]
 
 
 def test_rules_that_do_not_apply_are_no_headline() -> None:

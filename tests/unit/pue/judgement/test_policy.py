@@ -53,6 +53,23 @@ def test_a_rule_reads_as_written_and_its_limit_is_exact() -> None:
     assert rule.limit == Fraction(13, 10)
 
 
+def test_a_threshold_is_assumed_unless_the_profile_says_that_the_text_sets_it() -> None:
+    scaled = RULE.replace("[rule.citation]", '[rule.applies_to]\nscale = ["large"]\n[rule.citation]')
+    stated = parse_profile(HEADER + 'scale_source = "text"\n' + scaled, "p.toml").rules[0]
+    assert one(scaled).assumes_threshold
+    assert not stated.assumes_threshold
+    assert not one().assumes_threshold, "it asks for no scale"
+    assert stated.version != one(scaled).version
+
+
+def test_a_rule_names_the_marks_it_refuses_to_be_judged_on() -> None:
+    assert one().gates.refuses == ("limit_refuted",)
+    gates = '[rule.gates]\nrefuses = ["limit_refuted", "calibration_expired"]\n[rule.citation]'
+    assert one(RULE.replace("[rule.citation]", gates)).gates.refuses == ("limit_refuted", "calibration_expired")
+    message = refused(HEADER + RULE.replace("[rule.citation]", gates.replace("limit_refuted", "not_liked")))
+    assert "rule[0].gates.refuses[0]" in message
+
+
 def test_a_profile_reads_as_written() -> None:
     profile = parse_profile(HEADER + "[scale]\nlarge = 2000\n" + RULE, "p.toml")
     assert (profile.id, profile.version, profile.zh, profile.en) == ("p", 1, "甲", "A")
@@ -104,7 +121,12 @@ def test_the_version_is_the_profiles_number_and_a_hash_of_all_the_rule_says() ->
         "period_source": "text",
         "decision": "guarded",
         "decision_source": "assumed",
-        "gates": {"min_coverage": "0.96", "max_estimated": "0.05", "min_it_load": "0.01"},
+        "gates": {
+            "min_coverage": "0.96",
+            "max_estimated": "0.05",
+            "min_it_load": "0.01",
+            "refuses": ["limit_refuted"],
+        },
         "consequence": "none",
         "note": "",
         "citation": {
@@ -117,6 +139,7 @@ def test_the_version_is_the_profiles_number_and_a_hash_of_all_the_rule_says() ->
             "source": "original",
         },
         "scale": {"large": 3_000, "very_large": 10_000},
+        "scale_source": "assumed",
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert one().version == f"1-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -223,22 +246,6 @@ source = "unread"
 """
 
 
-def test_a_band_includes_its_upper_end() -> None:
-    classification = parse_profile(HEADER + BANDS, "p.toml").classifications[0]
-    assert [classification.band(Fraction(p)).id for p in ("1.2", "1.2000001", "9")] == ["a", "b", "b"]
-
-
-def test_a_band_is_open_unless_both_bounds_fall_in_it() -> None:
-    classification = parse_profile(HEADER + BANDS, "p.toml").classifications[0]
-    low, edge, high = Fraction("1.1"), Fraction("1.2"), Fraction("1.3")
-    inside = classification.band_between(low, edge)
-    assert inside is not None
-    assert inside.id == "a"
-    assert classification.band_between(edge, high) is None
-    assert classification.band_between(None, edge) is None
-    assert classification.band_between(low, None) is None
-
-
 @pytest.mark.parametrize(
     "bands",
     [
@@ -287,6 +294,7 @@ def test_the_yunnan_draft_says_what_the_text_says_and_marks_what_it_does_not() -
     assert (retrofit.comparator, retrofit.limit, retrofit.kind) == (">", Fraction("1.5"), Kind.DUTY)
     assert (rules["hub_siting"].strength, rules["no_preferential_policy"].strength) == ("soft", "hard")
     assert rules["green_grade_min"].min_grade == "4A"
+    assert (new.scale_source, new.assumes_threshold, retrofit.assumes_threshold) == ("assumed", True, False)
     assert yunnan().change_reports_due == ("01-15", "07-15")
     assert yunnan().retrofit_max_years == 3
 
@@ -294,19 +302,13 @@ def test_the_yunnan_draft_says_what_the_text_says_and_marks_what_it_does_not() -
 def test_the_efficiency_bands_are_marked_as_inferred() -> None:
     bands = yunnan().classifications[0]
     assert bands.source == "inferred"
-    assert [bands.band(Fraction(p)).id for p in ("1.3", "1.3004", "1.5", "1.5004")] == [
-        "at_benchmark",
-        "between",
-        "between",
-        "below_baseline",
+    assert [(band.id, band.up_to) for band in bands.bands] == [
+        ("at_benchmark", "1.3"),
+        ("between", "1.5"),
+        ("below_baseline", None),
     ]
 
 
-def test_gb_40879_grades_classify_and_decide_nothing() -> None:
+def test_gb_40879_has_three_grades_and_what_is_above() -> None:
     grades = load_profile("cn-national").classifications[0]
-    assert [grades.band(Fraction(p)).id for p in ("1.2", "1.3", "1.5", "1.51")] == [
-        "grade_1",
-        "grade_2",
-        "grade_3",
-        "above_limit",
-    ]
+    assert [band.up_to for band in grades.bands] == ["1.20", "1.30", "1.50", None]
