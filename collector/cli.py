@@ -68,9 +68,11 @@ def check(config: Config, debug: Debug = False) -> None:
     with told(debug):
         from collector.app import TOPOLOGIES
         from collector.settings import load
+        from collector.stores import check_store
         from collector.topology import TopologyFile
 
         settings = load(config)
+        check_store(settings.series)
         mine = settings.collector
         if settings.mqtt.tls:
             settings.mqtt.tls.context()
@@ -87,8 +89,10 @@ def import_(files: list[Path], config: Config, debug: Debug = False) -> None:
         from collector.app import opened, projecting
         from collector.importer import import_file
         from collector.settings import load
+        from collector.stores import check_store
 
         settings = load(config)
+        check_store(settings.series)
         with opened(settings) as parts:
             enrolled = parts.enrolled()
             for path in files:
@@ -107,8 +111,10 @@ def readmit(config: Config, debug: Debug = False) -> None:
     with told(debug):
         from collector.app import opened, projecting
         from collector.settings import load
+        from collector.stores import check_store
 
         settings = load(config)
+        check_store(settings.series)
         with opened(settings) as parts:
             typer.echo(parts.intake.readmit(parts.enrolled()).summary())
             with projecting(settings) as projector:

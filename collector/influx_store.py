@@ -18,7 +18,7 @@ from influxdb_client.rest import ApiException
 
 from collector.settings import TOKEN_VARIABLE, SeriesSettings
 from collector.store import Rows, Table, empty, has_value
-from pue.contract.errors import Retry
+from pue.contract.errors import Fatal, Retry
 from pue.contract.series import SeriesKey
 from pue.energy.slots import Int64
 
@@ -59,9 +59,17 @@ class InfluxStore:
         )
         self._write_api = self._client.write_api(write_options=SYNCHRONOUS)
         self._http = urllib3.PoolManager(timeout=settings.timeout_seconds, retries=False, maxsize=4)
+        self._is_ours = False
 
     def write(self, rows: Sequence[Rows]) -> list[tuple[bytes, str]]:
-        """Write everything; each request's answer means that InfluxDB has it on disk."""
+        """Write everything; each request's answer means that InfluxDB has it on disk.
+
+        Raises
+        ------
+        Fatal
+            If an earlier release wrote the bucket.
+        """
+        self._check_release()
         refused: list[tuple[bytes, str]] = []
         waiting: list[bytes] = []
         for item in rows:
@@ -73,7 +81,13 @@ class InfluxStore:
         return refused + (self._send(waiting) if waiting else [])
 
     def read(self, table: Table, key: SeriesKey, from_ms: int, to_ms: int) -> Int64:
-        """Rows with from_ms <= time < to_ms, page by page."""
+        """Rows with from_ms <= time < to_ms, page by page.
+
+        Raises
+        ------
+        Fatal
+            If an earlier release wrote one of them.
+        """
         parts = list(self._pages(table, key, max(from_ms, 0), min(to_ms, LAST_MS)))
         return np.concatenate(parts, axis=1) if parts else empty(table)
 
@@ -91,11 +105,26 @@ class InfluxStore:
                 self._query(f'DROP MEASUREMENT "{table.measurement}"', "POST")
             except urllib3.exceptions.HTTPError as error:
                 raise self._away(error) from error
+        self._is_ours = True
 
     def close(self) -> None:
         """Close connections."""
         self._client.close()  # type: ignore[no-untyped-call]  # the client has no types
         self._http.clear()
+
+    def _check_release(self) -> None:
+        """Look at one slot, once: InfluxDB has no tables whose version could be read, a missing field is null."""
+        if not self._is_ours:
+            fields = ", ".join(f'"{name}"' for name in Table.SLOT.fields)
+            rows = self._query(f'SELECT {fields} FROM "{Table.SLOT.measurement}" LIMIT 1')  # noqa: S608 - our own names
+            self._refuse_other_release(Table.SLOT, rows)
+            self._is_ours = True
+
+    def _refuse_other_release(self, table: Table, rows: list[list[Any]]) -> None:
+        """A slot's bound that was never written must not be read as 0."""
+        if table is Table.SLOT and any(None in row for row in rows):
+            raise Fatal(f"bucket {self._bucket!r} of InfluxDB at {self._url} holds slots of an earlier release; "
+                        "run `pue-collector rebuild`, which makes them anew from the ledger")  # fmt: skip
 
     def _send(self, batch: list[bytes]) -> list[tuple[bytes, str]]:
         """Write lines; those InfluxDB refuses for what they say are found by halving."""
@@ -122,6 +151,7 @@ class InfluxStore:
                 f"WHERE site = '{key.site}' AND meter = '{key.meter}' AND quantity = '{key.quantity}' "
                 f"AND time >= {from_ms}ms AND time < {to_ms}ms ORDER BY time LIMIT {PAGE_ROWS}"
             )
+            self._refuse_other_release(table, rows)
             if rows:
                 yield _columns(table, rows)
             if len(rows) < PAGE_ROWS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from collector.app import Parts, clock_ms, ledger_directory
 from collector.database import connect, transaction
 from collector.ledger import LedgerReader
@@ -11,17 +13,16 @@ from collector.stores import open_store
 
 
 def rebuild_all(parts: Parts) -> int:
-    """Forget the projection, empty the store, project every record. Returns the number of readings stored."""
+    """Forget the projection, empty the store, project every record. Returns the number of readings stored.
+
+    A store of an earlier release is taken over this way: nothing of it is read.
+    """
     enrolled, settings = parts.enrolled(), parts.settings
     state_dir = settings.collector.state_dir
-    db, store = connect(state_dir), open_store(settings.series)
-    progress = Progress(db)
-    with transaction(db):
-        progress.reset()
-    store.wipe()
-    readers = {shard: LedgerReader(ledger_directory(state_dir, shard)) for shard in parts.ledgers}
-    try:
-        return Projector(progress, readers, store, clock_ms).drain(parts.ends, enrolled)
-    finally:
-        db.close()
-        store.close()
+    with closing(connect(state_dir)) as db:
+        progress = Progress(db)
+        with transaction(db):
+            progress.reset()
+        with closing(open_store(settings.series, anew=True)) as store:
+            readers = {shard: LedgerReader(ledger_directory(state_dir, shard)) for shard in parts.ledgers}
+            return Projector(progress, readers, store, clock_ms).drain(parts.ends, enrolled)

@@ -14,6 +14,7 @@ from collector.admit import Route
 from collector.app import Parts, ProjectionThread, opened
 from collector.intake import Arrival, Taken
 from collector.settings import Document
+from collector.stores import check_store
 from collector.subscribe import Message, Subscriber
 from pue.contract.errors import Reject, Retry
 from pue.contract.wire import Ack, encode_ack, parse_topic, topic
@@ -27,7 +28,14 @@ STOP_SECONDS = 2.0
 
 
 def run_forever(settings: Document) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    Fatal
+        If the store's file is of another version, or a shard has another owner.
+    """
+    check_store(settings.series)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

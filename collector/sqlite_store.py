@@ -17,6 +17,8 @@ from pue.contract.errors import Fatal, Retry
 from pue.contract.series import SeriesKey
 from pue.energy.slots import Int64
 
+SCHEMA_VERSION = 2
+"""Kept in the file; the first release, whose slots lack columns, left it at 0."""
 BULK_ROWS = 16
 """From this many rows of one closed day on, the day's blob is written at once."""
 OPEN_DAYS = 1
@@ -26,17 +28,17 @@ OPEN_DAYS = 1
 def _create(table: Table) -> Iterator[str]:
     columns = ", ".join(f"{name} INTEGER" for name in table.fields)
     yield (
-        f"CREATE TABLE IF NOT EXISTS {table.measurement} "
+        f"CREATE TABLE {table.measurement} "
         f"(series INTEGER, time_ms INTEGER, {columns}, PRIMARY KEY (series, time_ms)) WITHOUT ROWID"
     )
     yield (
-        f"CREATE TABLE IF NOT EXISTS {table.measurement}_day (series INTEGER, day INTEGER, crc INTEGER NOT NULL, "
+        f"CREATE TABLE {table.measurement}_day (series INTEGER, day INTEGER, crc INTEGER NOT NULL, "
         "blob BLOB NOT NULL, PRIMARY KEY (series, day))"
     )
 
 
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, site TEXT NOT NULL, meter TEXT NOT NULL, "
+    "CREATE TABLE series (id INTEGER PRIMARY KEY, site TEXT NOT NULL, meter TEXT NOT NULL, "
     "quantity TEXT NOT NULL, UNIQUE (site, meter, quantity))",
     *_create(Table.READING),
     *_create(Table.SLOT),
@@ -58,10 +60,18 @@ class SqliteReader:
         self._db = db
         self._name = name
         self._ids: dict[SeriesKey, int] = {}
+        self._tables = -1
 
     def read(self, table: Table, key: SeriesKey, from_ms: int, to_ms: int) -> Int64:
-        """Rows with from_ms <= time < to_ms, ascending."""
+        """Rows with from_ms <= time < to_ms, ascending.
+
+        Raises
+        ------
+        Fatal
+            If another version of this program wrote the file, or a day is damaged.
+        """
         with reading(self._name), _snapshot(self._db):
+            self._follow_tables()
             number = self._id(key)
             if number is None or from_ms >= to_ms:
                 return empty(table)
@@ -71,6 +81,14 @@ class SqliteReader:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+    def _follow_tables(self) -> None:
+        """Numbers of series hold as long as the tables: a rebuild makes both anew under a reader's eyes."""
+        (tables,) = self._db.execute("PRAGMA schema_version").fetchone()
+        if tables != self._tables:
+            _check_version(self._db, self._name)
+            self._ids.clear()
+            self._tables = tables
 
     def _id(self, key: SeriesKey) -> int | None:
         if key not in self._ids:
@@ -116,10 +134,17 @@ class SqliteStore(SqliteReader):
     ----------
     path
         The database file; made if missing.
+    anew
+        Drop whatever it holds, whichever version wrote it.
+
+    Raises
+    ------
+    Fatal
+        If the file cannot be opened, or another version of this program wrote it.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(_open_for_writing(path), str(path))
+    def __init__(self, path: Path, *, anew: bool = False) -> None:
+        super().__init__(_open_for_writing(path, anew=anew), str(path))
         self._newest: dict[tuple[Table, int], int] = {}
 
     def write(self, rows: Sequence[Rows]) -> list[tuple[bytes, str]]:
@@ -138,12 +163,9 @@ class SqliteStore(SqliteReader):
         return []
 
     def wipe(self) -> None:
-        """Remove every row."""
+        """Drop all tables and make them as this version has them."""
         with transaction(self._db):
-            for table in Table:
-                self._db.execute(f"DELETE FROM {table.measurement}")  # noqa: S608 - names of our own tables
-                self._db.execute(f"DELETE FROM {table.measurement}_day")  # noqa: S608 - names of our own tables
-            self._db.execute("DELETE FROM series")
+            _make_anew(self._db)
         self._forget()
 
     def _forget(self) -> None:
@@ -229,18 +251,78 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("ROLLBACK")
 
 
-def _open_for_writing(path: Path) -> sqlite3.Connection:
+def _open_for_writing(path: Path, *, anew: bool) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+    except (sqlite3.Error, OSError) as error:
+        raise _cannot_open(path, error) from None
+    try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         with transaction(db):
-            for statement in SCHEMA:
-                db.execute(statement)
-    except (sqlite3.Error, OSError) as error:
-        raise Fatal(f"{path}: cannot be opened ({error}); check the directory's owner and free space") from None
+            if anew or not _has_tables(db):
+                _make_anew(db)
+        _check_version(db, str(path))
+    except sqlite3.Error as error:
+        db.close()
+        raise _cannot_open(path, error) from None
+    except BaseException:
+        db.close()
+        raise
     return db
+
+
+def _cannot_open(path: Path, error: Exception) -> Fatal:
+    return Fatal(f"{path}: cannot be opened ({error}); check the directory's owner and free space")
+
+
+def _has_tables(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'series'").fetchone() is not None
+
+
+def _make_anew(db: sqlite3.Connection) -> None:
+    """Drop and make all tables, within the caller's transaction."""
+    for table in Table:
+        db.execute(f"DROP TABLE IF EXISTS {table.measurement}")
+        db.execute(f"DROP TABLE IF EXISTS {table.measurement}_day")
+    db.execute("DROP TABLE IF EXISTS series")
+    for statement in SCHEMA:
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _check_version(db: sqlite3.Connection, name: str) -> None:
+    """Refuse tables of another version; a file without tables is not ready yet, which a query will say.
+
+    Raises
+    ------
+    Fatal
+        Naming the file and the remedy.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION and _has_tables(db):
+        raise Fatal(f"{name} has version {version}, this program keeps series in version {SCHEMA_VERSION}; "
+                    "run `pue-collector rebuild`, which makes it anew from the ledger")  # fmt: skip
+
+
+def check_file(path: Path) -> None:
+    """See that the file, if it is there, is one this version writes.
+
+    Raises
+    ------
+    Fatal
+        Naming the file and the remedy.
+    """
+    if not path.exists():
+        return
+    db = connect_read_only(path)
+    try:
+        _check_version(db, str(path))
+    except sqlite3.Error as error:
+        raise _cannot_open(path, error) from None
+    finally:
+        db.close()
 
 
 def open_reader(path: Path) -> SqliteReader:

@@ -141,4 +141,4 @@ class SeriesStore(SeriesReaderStore, Protocol):
         """
 
     def wipe(self) -> None:
-        """Remove every row."""
+        """Remove every row, whichever version of this program wrote it."""

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from collector.blobs import DAY_MS
+from collector.influx_store import lines
 from collector.settings import SeriesSettings
 from collector.store import Rows, SeriesStore, Table
-from collector.stores import open_store, open_store_reader
+from collector.stores import check_store, open_store, open_store_reader
 from pue.contract.errors import Fatal, Retry
 from pue.contract.series import SLOT_MS, SeriesKey
 from pue.energy.slots import Int64
@@ -53,7 +54,7 @@ def readings(times: Int64, count: int = 1 << 61, quality: int = 0, record: int =
 
 
 def slots(starts: Int64, energy: int = 3) -> Int64:
-    columns = np.full((9, len(starts)), energy, np.int64)
+    columns = np.full((Table.SLOT.width, len(starts)), energy, np.int64)
     columns[0] = starts
     return columns
 
@@ -71,9 +72,9 @@ def test_rows_come_back_exactly_in_order_and_within_bounds(store: SeriesStore) -
 
 
 def test_an_unknown_series_and_an_empty_range_have_no_rows(store: SeriesStore) -> None:
-    assert store.read(Table.SLOT, KEY, 0, 1 << 62).shape == (9, 0)
+    assert store.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, 0)
     store.write([Rows(Table.SLOT, KEY, slots(span(0.1)))])
-    assert store.read(Table.SLOT, KEY, START_MS + 1, START_MS + 2).shape == (9, 0)
+    assert store.read(Table.SLOT, KEY, START_MS + 1, START_MS + 2).shape == (Table.SLOT.width, 0)
 
 
 def test_writing_the_same_again_changes_nothing(store: SeriesStore) -> None:
@@ -88,7 +89,7 @@ def test_a_row_replaces_the_one_at_its_time_also_in_a_closed_day(store: SeriesSt
     late = slots(span(0.02), 99)
     store.write([Rows(Table.SLOT, KEY, late)])
     found = store.read(Table.SLOT, KEY, 0, 1 << 62)
-    assert found.shape == (9, 480)
+    assert found.shape == (Table.SLOT.width, 480)
     assert (found[:, :2] == late).all()
     assert (found[1, 2:] == 3).all()
 
@@ -112,7 +113,7 @@ def test_a_wiped_store_is_empty_and_takes_rows_again(store: SeriesStore) -> None
     rows = [Rows(Table.SLOT, KEY, slots(span(3)))]
     store.write(rows)
     store.wipe()
-    assert store.read(Table.SLOT, KEY, 0, 1 << 62).shape == (9, 0)
+    assert store.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, 0)
     store.write(rows)
     assert (store.read(Table.SLOT, KEY, 0, 1 << 62) == rows[0].columns).all()
 
@@ -121,8 +122,8 @@ def test_a_second_reader_sees_what_is_written(store: SeriesStore, settings: Seri
     store.write([Rows(Table.SLOT, KEY, slots(span(2)))])
     reader = open_store_reader(settings)
     store.write([Rows(Table.SLOT, OTHER, slots(span(2)))])
-    assert reader.read(Table.SLOT, KEY, 0, 1 << 62).shape == (9, 192)
-    assert reader.read(Table.SLOT, OTHER, 0, 1 << 62).shape == (9, 192)
+    assert reader.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, 192)
+    assert reader.read(Table.SLOT, OTHER, 0, 1 << 62).shape == (Table.SLOT.width, 192)
     reader.close()
 
 
@@ -138,6 +139,91 @@ def test_a_damaged_blob_is_not_believed(tmp_path: Path) -> None:
     store.close()
 
 
+def first_release(path: Path) -> None:
+    """A store file with the columns of release 0.1 and one slot in it."""
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE series (id INTEGER PRIMARY KEY, site TEXT, meter TEXT, quantity TEXT)")
+        db.execute("INSERT INTO series VALUES (1, 'km01', 'main-a.1', 'energy_import')")
+        for name in ("pue_reading", "pue_slot"):
+            db.execute(f"CREATE TABLE {name} (series INTEGER, time_ms INTEGER, energy_j INTEGER)")
+            db.execute(f"CREATE TABLE {name}_day (series INTEGER, day INTEGER, crc INTEGER, blob BLOB)")
+        db.execute("INSERT INTO pue_slot VALUES (1, 0, 7)")
+    db.close()
+
+
+def test_a_file_of_another_version_is_refused_by_name_with_the_remedy(tmp_path: Path) -> None:
+    settings = SeriesSettings(path=tmp_path / "series.sqlite")
+    first_release(tmp_path / "series.sqlite")
+    with pytest.raises(Fatal, match=r"series\.sqlite has version 0.*`pue-collector rebuild`"):
+        open_store(settings)
+    with pytest.raises(Fatal, match=r"series\.sqlite has version 0.*`pue-collector rebuild`"):
+        check_store(settings)
+    reader = open_store_reader(settings)
+    with pytest.raises(Fatal, match=r"series\.sqlite has version 0.*`pue-collector rebuild`"):
+        reader.read(Table.SLOT, KEY, 0, 1 << 62)
+    reader.close()
+
+
+def test_a_store_begun_anew_holds_nothing_of_another_version(tmp_path: Path) -> None:
+    settings = SeriesSettings(path=tmp_path / "series.sqlite")
+    first_release(tmp_path / "series.sqlite")
+    store = open_store(settings, anew=True)
+    assert store.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, 0)
+    rows = [Rows(Table.SLOT, KEY, slots(span(3)))]
+    store.write(rows)
+    assert (store.read(Table.SLOT, KEY, 0, 1 << 62) == rows[0].columns).all()
+    store.close()
+
+
+def test_a_check_makes_no_file_and_asks_no_database(tmp_path: Path) -> None:
+    check_store(SeriesSettings(path=tmp_path / "series.sqlite"))
+    check_store(SeriesSettings(store="influxdb", url="http://127.0.0.1:9"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "series.sqlite"
+    path.write_bytes(b"no database at all" * 100)
+    for use in (check_store, open_store):
+        with pytest.raises(Fatal, match=r"series\.sqlite: cannot be opened"):
+            use(SeriesSettings(path=path))
+
+
+def test_a_reader_follows_a_store_made_anew_under_its_eyes(tmp_path: Path) -> None:
+    settings = SeriesSettings(path=tmp_path / "series.sqlite")
+    store, reader = open_store(settings), open_store_reader(settings)
+    store.write([Rows(Table.SLOT, KEY, slots(span(1), 1)), Rows(Table.SLOT, OTHER, slots(span(1), 2))])
+    assert set(reader.read(Table.SLOT, KEY, 0, 1 << 62)[1]) == {1}
+    store.wipe()
+    store.write([Rows(Table.SLOT, OTHER, slots(span(1), 2)), Rows(Table.SLOT, KEY, slots(span(1), 1))])
+    assert set(reader.read(Table.SLOT, KEY, 0, 1 << 62)[1]) == {1}
+    assert set(reader.read(Table.SLOT, OTHER, 0, 1 << 62)[1]) == {2}
+    store.close()
+    reader.close()
+
+
+def test_a_bucket_of_another_release_is_refused_until_it_is_made_anew(influx: tuple[Process, str]) -> None:
+    settings = SeriesSettings(store="influxdb", url=influx[1])
+    old = open_store(settings, anew=True)
+    refused = old._send(  # type: ignore[attr-defined]  # of the InfluxDB store only
+        [b"pue_slot,meter=main-a.1,quantity=energy_import,site=km01 energy_j=7i,unknown_j=0i,gap_ms=0i 1750000500000"]
+    )
+    old.close()
+    assert refused == []
+    store = open_store(settings)
+    for use in (
+        lambda: store.write([Rows(Table.SLOT, OTHER, slots(span(0.1)))]),
+        lambda: store.read(Table.SLOT, KEY, 0, 1 << 62),
+    ):
+        with pytest.raises(Fatal, match=r"earlier release.*`pue-collector rebuild`"):
+            use()
+    store.close()
+    anew = open_store(settings, anew=True)
+    anew.write([Rows(Table.SLOT, KEY, slots(span(0.1)))])
+    assert anew.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, len(span(0.1)))
+    anew.close()
+
+
 def test_a_reader_waits_for_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Retry, match="not there yet"):
         open_store_reader(SeriesSettings(path=tmp_path / "series.sqlite"))
@@ -147,12 +233,12 @@ def test_a_line_influxdb_refuses_is_put_aside_and_the_others_are_kept(influx: tu
     store = open_store(SeriesSettings(store="influxdb", url=influx[1]))
     store.wipe()
     store.write([Rows(Table.SLOT, KEY, slots(span(0.1)))])
-    poisoned = [b"pue_slot,meter=main-b,quantity=energy_import,site=km01 energy_j=1i 1750000000000"] * 5
-    poisoned[2] = b"pue_slot,meter=main-b,quantity=energy_import,site=km01 energy_j=oops 1750000000000"
+    poisoned = list(lines(Rows(Table.SLOT, OTHER, slots(span(0.05)))))
+    poisoned[2] = poisoned[2].replace(b"energy_j=3i", b"energy_j=oops")
     refused = store._send(poisoned)  # type: ignore[attr-defined]  # of the InfluxDB store only
     assert [line for line, _ in refused] == [poisoned[2]]
     assert "oops" in refused[0][1] or "invalid" in refused[0][1]
-    assert store.read(Table.SLOT, OTHER, 0, 1 << 62).shape == (9, 1)
+    assert store.read(Table.SLOT, OTHER, 0, 1 << 62).shape == (Table.SLOT.width, len(poisoned) - 1)
     store.close()
 
 
