@@ -21,7 +21,7 @@ from collector.project import Projector
 from collector.settings import Document
 from collector.stores import open_store
 from collector.topology import Enrolled, TopologyFile
-from pue.contract.errors import Fatal, Retry
+from pue.contract.errors import Fatal, PueError
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,9 @@ class ProjectionThread(threading.Thread):
 
     def _rest(self, error: Exception) -> None:
         if self._pause == FIRST_PAUSE_SECONDS:
-            log.error("series store: %s; trying again, nothing is lost", error, exc_info=not isinstance(error, Retry))
+            log.error(
+                "series store: %s; trying again, nothing is lost", error, exc_info=not isinstance(error, PueError)
+            )
         self._parts.health.store_up.set(0)
         self._stop_event.wait(self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
