@@ -6,7 +6,7 @@ imported at once and the same history received live give the same events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -20,8 +20,7 @@ from compliance.log import Draft, Event, EventLog
 from compliance.measure import Measure, Measured
 from compliance.projection import Projection
 from compliance.registry import Registered, Registry
-from compliance.terms import facility_facts, local_day
-from pue.judgement.findings import Facts
+from compliance.terms import HeldFacts, local_day
 from pue.judgement.policy import Profile, Rule
 
 FINDING = "finding_recorded"
@@ -87,31 +86,28 @@ class Evaluator:
             package_version=package_version(),
         )
 
-    def _facts_at(self, facility: Registered, metered_from_ms: int) -> Callable[[int], Facts]:
-        def facts_at(at_ms: int) -> Facts:
-            held = self._registry.facility(facility.facts.id, facility.seq, at_ms)
-            return facility_facts(held or facility, at_ms, metered_from_ms)
-
-        return lru_cache(None)(facts_at)
+    def _facts(self, facility: Registered, measured: Measured) -> HeldFacts:
+        steps = self._registry.facts_over_time(facility.facts.id, facility.seq)
+        return HeldFacts(steps, measured.first_ms)
 
     def _findings(self, facility: Registered, measured: Measured, pins: Pins) -> Iterator[Draft]:
-        zone, facts_at = facility.facts.timezone, self._facts_at(facility, measured.first_ms)
+        zone = facility.facts.timezone
+        facts = self._facts(facility, measured)
         written = written_findings(self._projection, facility.facts.id, pins.registry_seq)
         growing = {rule: list(rows) for rule, rows in written.items()}
-        for one in unwritten(judge_history(self._rules, facts_at, measured, zone), written):
+        for one in unwritten(judge_history(self._rules, facts, measured, zone), written):
             rule = f"{one.finding.profile}/{one.finding.rule}"
             rows = growing.setdefault(rule, [])
             since = local_day(since_ms(rows, one.as_of_ms, one.finding.outcome), zone).isoformat()
             rows.append(Written(one.as_of_ms, len(rows) + pins.registry_seq, one.finding.outcome, one.finding.reasons))
-            evidence = evidence_hash(one, facts_at(one.as_of_ms), measured)
-            body = finding_body(one, since, pins, evidence)
+            body = finding_body(one, since, pins, evidence_hash(one, measured))
             yield Draft(FINDING, f"finding:{facility.facts.id}/{rule}", body)
 
     def _alerts(self, facility: Registered, measured: Measured, seq: int) -> Iterator[Draft]:
-        facts_at = self._facts_at(facility, measured.first_ms)
+        facts = self._facts(facility, measured)
 
         def rule_at(at_ms: int) -> Rule | None:
-            return strictest(self._rules, facts_at(at_ms))
+            return strictest(self._rules, facts.at(at_ms))
 
         past = written_alerts(self._projection, facility.facts.id, seq)
         for step in steps(days(measured, facility.facts.timezone), rule_at, past):

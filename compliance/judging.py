@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from compliance.calendar import closes, local_midnights
@@ -13,16 +14,28 @@ from pue.energy.windows import window_bounds
 from pue.judgement.findings import Facts, Finding, Outcome, judge
 from pue.judgement.policy import PUE_KINDS, Rule
 
-FactsAt = Callable[[int], Facts]
-"""Facts of the facility on the day of a moment. [ms UTC]"""
+WANT_OF_DATA = (Outcome.INSUFFICIENT_DATA, Outcome.INVALID_DATA)
+"""Outcomes that say nothing of a facility: they end no breach."""
+
+
+class FactsOverTime(Protocol):
+    """What is registered of one facility. Times in ms UTC."""
+
+    def at(self, at_ms: int) -> Facts:
+        """Facts on the day of a moment."""
+
+    def within(self, from_ms: int, to_ms: int) -> Sequence[Facts]:
+        """Facts that held at some time in a period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A finding, the moment from which it holds, and the window it rests on."""
+    """A finding, the moment from which it holds, and what it rests on: facts, facts earlier in its window, window."""
 
     finding: Finding
     as_of_ms: int
+    facts: Facts
+    earlier: Sequence[Facts]
     window: WindowResult | None
 
     @property
@@ -41,7 +54,7 @@ class Written:
     reasons: tuple[str, ...]
 
 
-def judge_history(rules: Sequence[Rule], facts_at: FactsAt, measured: Measured, zone: str) -> Iterator[Judged]:
+def judge_history(rules: Sequence[Rule], facts: FactsOverTime, measured: Measured, zone: str) -> Iterator[Judged]:
     """Judge every rule at each of its moments since the first data, in order of time."""
     windows: dict[tuple[int, int], WindowResult] = {}
     moments: list[tuple[int, int, Rule]] = []
@@ -49,7 +62,14 @@ def judge_history(rules: Sequence[Rule], facts_at: FactsAt, measured: Measured, 
         moments += [(at_ms, index, rule) for at_ms in _moments(rule, measured, zone)]
     for at_ms, _, rule in sorted(moments, key=lambda moment: moment[:2]):
         window = _window(rule, at_ms, measured, zone, windows)
-        yield Judged(judge(rule, facts_at(at_ms), window), at_ms, window)
+        yield judge_at(rule, at_ms, facts, window)
+
+
+def judge_at(rule: Rule, at_ms: int, facts: FactsOverTime, window: WindowResult | None) -> Judged:
+    """Judge a rule at one moment, by the facts of its day; those that held earlier in the window are named."""
+    held = facts.at(at_ms)
+    earlier = facts.within(window.from_ms, window.to_ms) if window else ()
+    return Judged(judge(rule, held, window, earlier), at_ms, held, earlier, window)
 
 
 def unwritten(judged: Iterator[Judged], written: Mapping[str, Sequence[Written]]) -> Iterator[Judged]:
@@ -70,13 +90,15 @@ def in_force(rows: Sequence[Written], at_ms: int) -> Written | None:
 
 
 def since_ms(rows: Sequence[Written], as_of_ms: int, outcome: str) -> int:
-    """From when an outcome that holds at a moment has held without a break. [ms UTC]"""
+    """From when an outcome that holds at a moment has held without a break; losing data breaks no breach. [ms UTC]"""
     said = {row.as_of_ms: row.outcome for row in sorted(rows, key=lambda row: row.seq)}
+    passed_over = WANT_OF_DATA if outcome == Outcome.NON_COMPLIANT else ()
     since = as_of_ms
     for before_ms in sorted((at_ms for at_ms in said if at_ms < as_of_ms), reverse=True):
-        if said[before_ms] != outcome:
+        if said[before_ms] == outcome:
+            since = before_ms
+        elif said[before_ms] not in passed_over:
             break
-        since = before_ms
     return since
 
 

@@ -81,6 +81,18 @@ class Registry:
             last.recorded_ms,
         )
 
+    def facts_over_time(self, facility_id: str, seq: int) -> list[tuple[int, FacilityFacts]]:
+        """Facts of a facility as known at `seq`, each with the moment from which it holds, in order of these. [ms UTC]
+
+        What was recorded last counts from its moment on, whatever earlier records say of the time after it.
+        """
+        steps: list[tuple[int, FacilityFacts]] = []
+        for event in reversed(self._projection.history(f"facility:{facility_id}", seq)):
+            facts = self.record(event, FacilityFacts)
+            if not steps or facts.valid_from_ms < steps[-1][0]:
+                steps.append((facts.valid_from_ms, facts))
+        return steps[::-1]
+
     def standing(self, prefix: str, seq: int) -> list[str]:
         """Entities under a prefix that are not withdrawn, sorted."""
         names = self._projection.entities(prefix, seq)

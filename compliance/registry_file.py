@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,7 +16,7 @@ from pue.contract.errors import Fatal
 from pue.contract.quantities import QUANTITIES, step
 from pue.contract.settings import Settings, parse
 from pue.contract.signing import Verifier
-from pue.energy.uncertainty import relative_uncertainty
+from pue.energy.uncertainty import WIDEST_METER_CLASS, WIDEST_TRANSFORMER_CLASS, relative_uncertainty
 
 
 def _zone(text: str) -> str:
@@ -107,7 +107,13 @@ class Replacement(Settings):
 
 
 class MeterVersion(Settings):
-    """How a meter was installed from a time on, until the next version."""
+    """How a meter was installed from a time on, until the next version.
+
+    A class left out is not registered, and nothing stands in for it; that of a transformer with ratio 1 is "" because
+    there is none. `certificate_to` is the last day on which the meter's calibration certificate is valid; without it no
+    certificate is registered. `calibration_group` names the common source of error that certificates show; a meter that
+    they show to be independent has a group of its own.
+    """
 
     from_: Moment = Field(alias="from")
     to: Moment | None = None
@@ -117,8 +123,8 @@ class MeterVersion(Settings):
     max_power_w: Annotated[int, Field(gt=0, le=10**12)]
     ct: Ratio = "1"
     pt: Ratio = "1"
-    meter_class: str = "0.5S"
-    ct_class: str = "0.5"
+    meter_class: str = ""
+    ct_class: str = ""
     pt_class: str = ""
     calibration_group: Text = ""
     certificate_to: date | None = None
@@ -129,10 +135,30 @@ class MeterVersion(Settings):
     @model_validator(mode="after")
     def _classes_are_known(self) -> MeterVersion:
         try:
-            relative_uncertainty(self.meter_class, self.ct_class, self.pt_class)
+            relative_uncertainty(*self.classes)
         except Fatal as error:
             raise ValueError(str(error)) from None
         return self
+
+    @property
+    def is_class_known(self) -> bool:
+        """Whether the class of the meter, and of every transformer it hangs on, is registered."""
+        return self.classes == (self.meter_class, self.ct_class, self.pt_class)
+
+    @property
+    def classes(self) -> tuple[str, str, str]:
+        """Accuracy classes of meter, CT and PT to compute with: the widest where one is not registered."""
+        return (
+            self.meter_class or WIDEST_METER_CLASS,
+            self.ct_class or _widest_behind(self.ct),
+            self.pt_class or _widest_behind(self.pt),
+        )
+
+    def certificate_ends_ms(self, zone: str) -> int | None:
+        """First moment at which the certificate no longer holds; None without one or without an end. [ms UTC]"""
+        if self.certificate_to is None or self.certificate_to == date.max:
+            return None
+        return local_midnight_ms(self.certificate_to + timedelta(days=1), zone)
 
     @property
     def from_ms(self) -> int:
@@ -211,11 +237,17 @@ class FacilityFacts(Settings):
     hub_cluster: Text | None = None
     siting_exception: Text = ""
     incentives: tuple[Text, ...] = ()
+    incentives_surveyed: bool = False
     transition_until: date | None = None
     green_grade: Literal["", "1A", "2A", "3A", "4A", "5A"] = ""
     green_grade_certificate: Text = ""
     green_grade_valid_to: date | None = None
     valid_from: date | None = None
+
+    @property
+    def known_incentives(self) -> tuple[str, ...] | None:
+        """Favours on record; () only where somebody looked and found none, None where nobody looked."""
+        return self.incentives if self.incentives or self.incentives_surveyed else None
 
     @property
     def valid_from_ms(self) -> int:
@@ -290,6 +322,11 @@ def local_midnight_ms(day: date, zone: str) -> int:
 def ms(moment: datetime) -> int:
     """Milliseconds since 1970 UTC of an aware time."""
     return round(moment.timestamp() * 1000)
+
+
+def _widest_behind(ratio: str) -> str:
+    """Class of a transformer nobody registered one for: none if there is no transformer."""
+    return "" if Fraction(ratio) == 1 else WIDEST_TRANSFORMER_CLASS
 
 
 def _hangs_under_itself(meter: str, parents: dict[str, str]) -> bool:

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
 from math import ceil
 from zoneinfo import ZoneInfo
 
 from compliance.registry import Registered
-from compliance.registry_file import Meter, MeterVersion, local_midnight_ms
+from compliance.registry_file import FacilityFacts, Meter, MeterVersion, local_midnight_ms
 from pue.contract.quantities import step
 from pue.contract.series import SeriesKey
-from pue.energy.facility import Term
-from pue.energy.uncertainty import relative_uncertainty
+from pue.energy.grid import Term
+from pue.energy.uncertainty import class_limit, relative_uncertainty
 from pue.judgement.scope import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFacts:
+    """What rules ask about a facility, at any time.
+
+    Attributes
+    ----------
+    steps
+        What is registered, each with the moment from which it holds, in order; the first holds before it too. [ms UTC]
+    metered_from_ms
+        Since when the facility is metered: it counts as running no earlier. [ms UTC]
+    """
+
+    steps: Sequence[tuple[int, FacilityFacts]]
+    metered_from_ms: int = 0
+    _known: dict[int, Facts] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def at(self, at_ms: int) -> Facts:
+        """Facts for the local day a time falls in. [ms UTC]"""
+        if at_ms not in self._known:  # every rule asks for the same midnights
+            self._known[at_ms] = facility_facts(self.steps[self._step(at_ms)][1], at_ms, self.metered_from_ms)
+        return self._known[at_ms]
+
+    def within(self, from_ms: int, to_ms: int) -> tuple[Facts, ...]:
+        """Facts that held at some time in [from_ms, to_ms), one per step. [ms UTC]"""
+        begun = [start_ms for start_ms, _ in self.steps if from_ms < start_ms < to_ms]
+        return tuple(self.at(at_ms) for at_ms in (from_ms, *begun))
+
+    def _step(self, at_ms: int) -> int:
+        return max(bisect_right(self.steps, at_ms, key=lambda step: step[0]) - 1, 0)
 
 
 def facility_terms(facility: Registered) -> tuple[Term, ...]:
     """One term per version of each meter."""
-    return tuple(term for meter in facility.meters for term in _terms(facility.facts.site, meter))
+    return tuple(term for meter in facility.meters for term in _terms(facility.facts, meter))
 
 
 def facility_keys(facility: Registered) -> tuple[SeriesKey, ...]:
@@ -27,9 +60,8 @@ def facility_keys(facility: Registered) -> tuple[SeriesKey, ...]:
     return tuple(SeriesKey(facility.facts.site, meter.id, meter.quantity) for meter in facility.meters)
 
 
-def facility_facts(facility: Registered, at_ms: int, metered_from_ms: int = 0) -> Facts:
+def facility_facts(facts: FacilityFacts, at_ms: int, metered_from_ms: int = 0) -> Facts:
     """What rules ask about a facility, for the local day a time falls in; it counts as running once it is metered."""
-    facts = facility.facts
     started = facts.commissioned_on
     started_ms = local_midnight_ms(started, facts.timezone) if started else 0
     return Facts(
@@ -48,7 +80,7 @@ def facility_facts(facility: Registered, at_ms: int, metered_from_ms: int = 0) -
         green_grade_certificate=facts.green_grade_certificate,
         green_grade_valid_to=facts.green_grade_valid_to,
         siting_exception=facts.siting_exception,
-        incentives=facts.incentives,
+        incentives=facts.known_incentives,
         transition_until=facts.transition_until,
     )
 
@@ -58,21 +90,33 @@ def local_day(at_ms: int, zone: str) -> date:
     return datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)).date()
 
 
-def _terms(site: str, meter: Meter) -> Iterator[Term]:
+def _terms(facts: FacilityFacts, meter: Meter) -> Iterator[Term]:
     for version, to_ms in zip(meter.version, meter.ends_ms, strict=True):
         yield Term(
-            key=SeriesKey(site, meter.id, meter.quantity),
+            key=SeriesKey(facts.site, meter.id, meter.quantity),
             a=Fraction(version.a if version.a is not None else meter.a),
             b=Fraction(version.b if version.b is not None else meter.b),
             required=meter.required,
             from_ms=version.from_ms,
             to_ms=to_ms,
             parent=meter.parent or None,
-            u_rel=relative_uncertainty(version.meter_class, version.ct_class, version.pt_class),
+            u_rel=relative_uncertainty(*version.classes),
+            limit_rel=class_limit(*version.classes),
+            is_class_known=version.is_class_known,
             group=version.calibration_group,
+            model=_model(version),
+            calibrated_to_ms=version.certificate_ends_ms(facts.timezone),
+            is_calibration_known=version.certificate_to is not None,
             step_j=_step_j(meter, version),
             max_power_w=version.max_power_w,
         )
+
+
+def _model(version: MeterVersion) -> str:
+    """Meters of one make and class may err alike, unless certificates say from whom each has its error."""
+    if version.calibration_group:
+        return ""
+    return "/".join((version.profile, version.meter_class, version.ct_class, version.pt_class))
 
 
 def _step_j(meter: Meter, version: MeterVersion) -> int:

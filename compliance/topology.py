@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import date, timedelta
 from pathlib import Path
 
 from compliance import registry_file
@@ -163,8 +162,6 @@ def _meter(facility: Registered, meter: registry_file.Meter) -> Meter:
 
 
 def _version(version: registry_file.MeterVersion, to_ms: int | None, zone: str) -> MeterVersion:
-    is_limited = version.certificate_to is not None and version.certificate_to < date.max
-    expired_from = version.certificate_to + timedelta(days=1) if version.certificate_to and is_limited else None
     return MeterVersion(
         from_ms=version.from_ms,
         to_ms=to_ms,
@@ -178,6 +175,6 @@ def _version(version: registry_file.MeterVersion, to_ms: int | None, zone: str) 
         ct_class=version.ct_class,
         pt_class=version.pt_class,
         calibration_group=version.calibration_group,
-        certificate_to_ms=registry_file.local_midnight_ms(expired_from, zone) if expired_from else None,
+        certificate_to_ms=version.certificate_ends_ms(zone),
         replacements=[Replacement(**one.model_dump()) for one in version.replacements],
     )

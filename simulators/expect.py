@@ -120,17 +120,24 @@ def _error_j(site: Site, window: tuple[int, int], weight: Callable[[VirtualMeter
 
 
 def _uncertainty(site: Site, window: tuple[int, int]) -> float:
-    """Standard uncertainty of PUE: classes as rectangular limits, meters independent. [-]"""
-    it = site.plant.window_j("it", *window)
+    """Standard uncertainty of PUE: classes as rectangular limits, meters of one model and class erring alike. [-]
+
+    Errors of one model that push PUE the same way add; none is taken to cancel another.
+    """
     pue = float(site.plant.true_pue(*window))
-    parts = (
-        (_weight_total(meter) - pue * _weight_it(meter))
-        / it
-        * meter.plant.window_j(meter.spec.feed, *window)
-        * _relative_uncertainty(meter)
-        for meter in site.meters
-    )
-    return math.hypot(*parts)
+    alike: dict[tuple[str, str, str, str, bool], float] = {}
+    for meter in site.meters:
+        push = _push(meter, pue, window)
+        spec = meter.spec
+        source = (spec.profile, spec.meter_class, spec.ct_class, spec.pt_class, push > 0)
+        alike[source] = alike.get(source, 0.0) + push
+    return math.hypot(*alike.values())
+
+
+def _push(meter: VirtualMeter, pue: float, window: tuple[int, int]) -> float:
+    """How far PUE moves if a meter errs by its standard uncertainty. [-]"""
+    share = meter.plant.window_j(meter.spec.feed, *window) / meter.plant.window_j("it", *window)
+    return (_weight_total(meter) - pue * _weight_it(meter)) * share * _relative_uncertainty(meter)
 
 
 def _relative_uncertainty(meter: VirtualMeter) -> float:

@@ -14,6 +14,8 @@ from simulators.scenario import Site
 Value = str | int | bool | float
 Table = Mapping[str, Value]
 SHARD = "s0"
+CERTIFIED_TO = "2099-12-31"
+"""Until when the demo's certificates are valid: of meters, and of green grades."""
 
 
 class Literal(str):
@@ -62,6 +64,7 @@ def _facility(site: Site, enrolment: Enrolment) -> list[str]:
         "approved_on": Literal(spec.approved_on),
         "commissioned_on": Literal(spec.commissioned_on),
         "hub_cluster": "",
+        "incentives_surveyed": True,
         **_green_grade(spec),
     }
     agent: dict[str, Value] = {
@@ -82,7 +85,7 @@ def _green_grade(spec: FacilitySpec) -> dict[str, Value]:
     return {
         "green_grade": spec.green_grade,
         "green_grade_certificate": f"DEMO-{spec.id.upper()}-2025",
-        "green_grade_valid_to": Literal("2099-12-31"),
+        "green_grade_valid_to": Literal(CERTIFIED_TO),
     }
 
 
@@ -108,6 +111,7 @@ def _meter(meter: VirtualMeter, installed_on: str) -> list[str]:
         "meter_class": spec.meter_class,
         "ct_class": spec.ct_class,
         "pt_class": spec.pt_class,
+        "certificate_to": Literal(CERTIFIED_TO),
     }
     return ["[[facility.meter]]", *toml_lines(table), "[[facility.meter.version]]", *toml_lines(version), ""]
 

@@ -113,7 +113,7 @@ def _meter(point: MeterPoint, state: MeterStatus | None, view: View) -> MeterRow
         required=point.required,
         serial=point.serial,
         model=point.profile,
-        accuracy=" · ".join(part for part in (point.meter_class, point.ct) if part),
+        accuracy=f"{point.meter_class or view.texts('table.class_unknown')} · {point.ct}",
         coverage=numbers.percent(state.coverage if state else None),
         bar=marks.drawn(marks.share_bar(float(state.coverage)) if state else ""),
         energy=numbers.energy(state.energy_j if state else None),

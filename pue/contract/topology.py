@@ -68,7 +68,10 @@ class Replacement(_Base, frozen=True, kw_only=True):
 
 
 class MeterVersion(_Base, frozen=True, kw_only=True):
-    """How one meter was installed within [from_ms, to_ms); a new ratio, meter or certificate is a new version."""
+    """How one meter was installed within [from_ms, to_ms); a new ratio, meter or certificate is a new version.
+
+    A class of "" is not registered, or of a transformer that is not there.
+    """
 
     from_ms: TimeMs
     to_ms: TimeMs | None = None
@@ -78,8 +81,8 @@ class MeterVersion(_Base, frozen=True, kw_only=True):
     max_power_w: Annotated[int, msgspec.Meta(gt=0)]
     ct: Ratio = "1"
     pt: Ratio = "1"
-    meter_class: str = "0.5S"
-    ct_class: str = "0.5"
+    meter_class: str = ""
+    ct_class: str = ""
     pt_class: str = ""
     calibration_group: Text = ""
     certificate_to_ms: TimeMs | None = None

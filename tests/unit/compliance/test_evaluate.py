@@ -194,11 +194,12 @@ def test_a_correction_in_between_moves_the_day_since_which_the_outcome_holds(
     known = Answers(service.sources, LOOPBACK)
     written = {event.body["as_of_ms"]: event for event in of(service, FINDING, entity="new_build_pue_max")}
     corrected = written[at("2027-02-01T00:00")]
-    body = {**corrected.body, "outcome": "insufficient_data", "reasons": ["coverage_below_gate"]}
-    service.log.append([Draft(FINDING, corrected.entity, body)])
-    finding = in_force(service)
-    assert (finding.outcome, finding.as_of_ms) == ("non_compliant", at("2027-03-01T00:00"))
-    assert finding.since == date(2027, 3, 1)
+    for outcome, since in (("insufficient_data", date(2026, 11, 1)), ("indeterminate", date(2027, 3, 1))):
+        body = {**corrected.body, "outcome": outcome, "reasons": []}
+        service.log.append([Draft(FINDING, corrected.entity, body)])
+        finding = in_force(service)
+        assert (finding.outcome, finding.as_of_ms) == ("non_compliant", at("2027-03-01T00:00"))
+        assert finding.since == since
     before = next(one for one in known.findings("km01") if one.rule == "new_build_pue_max")
     assert before.since == date(2026, 11, 1), "as it was known then"
 
@@ -241,6 +242,35 @@ def test_rules_on_facts_are_judged_on_the_day_their_outcome_changes(services: li
     outcomes = [(event.body["outcome"], event.body["since"]) for event in events]
     assert outcomes == [("compliant", "2025-10-11"), ("insufficient_data", "2026-02-01")]
     assert "certificate_expired" in events[-1].body["reasons"]
+
+
+def test_favours_nobody_looked_for_are_unknown_until_somebody_does(services: list[Service], tmp_path: Path) -> None:
+    """The first release wrote an empty list into every facility's event."""
+    service = evaluated(services, tmp_path, made_reader(lambda _day: 1.25, 40))
+    unknown = in_force(service, "no_preferential_policy")
+    assert (unknown.outcome, unknown.reasons[0]) == ("insufficient_data", "incentives_unknown")
+    load(service, registry_toml().replace("hub_cluster", "incentives_surveyed = true\nhub_cluster"))
+    service.evaluate()
+    assert in_force(service, "no_preferential_policy").outcome == "compliant"
+
+
+def test_a_facility_that_becomes_another_class_inside_the_period_is_judged_as_it_ends_and_says_so(
+    services: list[Service], tmp_path: Path
+) -> None:
+    reader = made_reader(lambda _day: 1.36, 460)
+    service = evaluated(services, tmp_path, reader, registry_toml(facility_toml(build="existing")))
+    assert in_force(service).outcome == "not_applicable"
+    later = registry_toml(facility_toml(build="new")).replace("hub_cluster", "valid_from = 2026-11-20\nhub_cluster")
+    load(service, later)
+    service.evaluate()
+    outcomes = {
+        event.body["as_of_ms"]: (event.body["outcome"], "reclassified_in_period" in event.body["reasons"])
+        for event in of(service, FINDING, entity="new_build_pue_max")
+    }
+    first, second = sorted(outcomes)[0], at("2026-12-01T00:00")
+    assert (outcomes[first], outcomes[second]) == (("not_applicable", False), ("non_compliant", True))
+    retrofit = of(service, FINDING, entity="retrofit_pue_over")[-1]
+    assert "reclassified_in_period" not in retrofit.body["reasons"], "it is about existing and new ones alike"
 
 
 def test_the_headline_is_the_strictest_rule_about_the_facility(services: list[Service], tmp_path: Path) -> None:

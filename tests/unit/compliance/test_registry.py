@@ -69,6 +69,31 @@ def test_a_change_is_one_event_naming_the_fields(office: Office) -> None:
     assert (facility.facts.standard_racks, facility.seq) == (2900, office.seq)
 
 
+def test_facts_hold_from_their_day_on_and_what_was_recorded_last_counts(office: Office) -> None:
+    """Small, large from May on; then corrected: medium from March on, whatever was said of May."""
+
+    def load(racks: int, day: str) -> None:
+        text = registry_toml().replace("standard_racks = 4000", f"standard_racks = {racks}")
+        office.load(text.replace("hub_cluster", f"valid_from = {day}\nhub_cluster") if day else text)
+
+    def steps() -> list[tuple[int, int]]:
+        held = office.registry.facts_over_time("km01", office.seq)
+        return [(start_ms, facts.standard_racks) for start_ms, facts in held]
+
+    january, march, may = (at(f"2026-{month}-01T00:00") for month in ("01", "03", "05"))
+    load(100, "2026-01-01")
+    load(5_000, "2026-05-01")
+    assert steps() == [(january, 100), (may, 5_000)]
+    load(2_000, "2026-03-01")
+    assert steps() == [(january, 100), (march, 2_000)]
+    load(900, "")
+    assert steps() == [(0, 900)]
+    for at_ms in (january, march, may):
+        held = office.registry.facility("km01", office.seq, at_ms)
+        assert held is not None
+        assert held.facts.standard_racks == 900
+
+
 def test_a_plan_shows_the_changes_and_writes_nothing(office: Office) -> None:
     changes = plan(office.registry, read_registry(registry_toml(), "registry.toml"), office.seq)
     assert len(changes) == 5

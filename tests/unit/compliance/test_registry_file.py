@@ -6,7 +6,7 @@ import pytest
 
 from compliance.registry_file import read_registry
 from pue.contract.errors import Fatal
-from tests.unit.compliance.made import METER, USCC, facility_toml, registry_toml
+from tests.unit.compliance.made import METER, USCC, at, facility_toml, registry_toml
 
 GOOD = registry_toml()
 
@@ -26,6 +26,55 @@ def test_weights_are_exact_fractions_in_lowest_terms() -> None:
     text = GOOD.replace('a = "1"', 'a = "-99/30"').replace('b = "1"', 'b = "0.25"')
     meters = read_registry(text, "registry.toml").facility[0].meter
     assert (meters[0].a, meters[1].b) == ("-33/10", "1/4")
+
+
+def test_what_nobody_registered_has_no_value_that_stands_in_for_it() -> None:
+    text = GOOD.replace('meter_class = "0.2S"\n', "").replace('ct_class = "0.2S"\n', "")
+    facility = read_registry(text, "registry.toml").facility[0]
+    version = facility.meter[0].version[0]
+    assert (version.meter_class, version.ct_class, version.pt_class) == ("", "", "")
+    assert (version.certificate_to, version.is_class_known) == (None, False)
+    assert facility.known_incentives is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_known", "classes"),
+    [
+        ('meter_class = "0.5S"', True, ("0.5S", "", "")),
+        ('meter_class = "0.5S"\nct = "5/5"', True, ("0.5S", "", "")),
+        ('meter_class = "0.5S"\nct = "400/5"', False, ("0.5S", "3", "")),
+        ('meter_class = "0.5S"\nct = "400/5"\nct_class = "0.2S"', True, ("0.5S", "0.2S", "")),
+        ('meter_class = "0.5S"\nct = "400/5"\nct_class = "0.2S"\npt = "100"', False, ("0.5S", "0.2S", "3")),
+        ('meter_class = "0.5S"\nct_class = "0.2S"', True, ("0.5S", "0.2S", "")),
+        ('ct_class = "0.2S"', False, ("3", "0.2S", "")),
+    ],
+)
+def test_a_class_is_needed_of_the_meter_and_of_each_transformer_there_is(
+    lines: str, is_known: bool, classes: tuple[str, str, str]
+) -> None:
+    text = GOOD.replace('meter_class = "0.2S"\nct_class = "0.2S"', lines)
+    version = read_registry(text, "registry.toml").facility[0].meter[0].version[0]
+    assert (version.is_class_known, version.classes) == (is_known, classes)
+
+
+def test_a_certificate_is_valid_on_its_last_day_and_the_last_date_of_all_is_no_end() -> None:
+    def ends_ms(day: str) -> int | None:
+        text = GOOD.replace("max_power_w", f"certificate_to = {day}\nmax_power_w", 1)
+        return read_registry(text, "registry.toml").facility[0].meter[0].version[0].certificate_ends_ms("Asia/Shanghai")
+
+    assert ends_ms("2026-06-30") == at("2026-07-01T00:00")
+    assert ends_ms("9999-12-31") is None
+
+
+def test_no_favour_is_known_only_where_somebody_looked() -> None:
+    def known(lines: str) -> tuple[str, ...] | None:
+        text = GOOD.replace("hub_cluster", f"{lines}\nhub_cluster", 1)
+        return read_registry(text, "registry.toml").facility[0].known_incentives
+
+    assert known("") is None
+    assert known("incentives = []") is None
+    assert known("incentives_surveyed = true") == ()
+    assert known('incentives = ["土地"]') == ("土地",)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,12 @@ def test_a_certificate_without_end_does_not_expire(place: Place) -> None:
     assert [version.certificate_to_ms for meter in issued.meters for version in meter.versions] == [None, None]
 
 
+def test_a_class_nobody_registered_stands_in_the_document_as_none(place: Place) -> None:
+    issued = place.load(registry_toml().replace('meter_class = "0.2S"\nct_class = "0.2S"\n', ""))
+    classes = [(one.meter_class, one.ct_class, one.pt_class) for meter in issued.meters for one in meter.versions]
+    assert classes == [("", "", ""), ("", "", "")]
+
+
 def test_a_document_that_no_collector_could_read_is_not_issued(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.load(registry_toml())
     faulty = [Agent(agent="a", site="A b", shard="s0", keys=[])]
