@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,8 +89,8 @@ class MadeReader:
         """One meter from `START_MS` on; `missing` marks slots of which nothing is known."""
         starts = START_MS + SLOT_MS * np.arange(len(energy_j), dtype=np.int64)
         keep = np.ones(len(starts), bool) if missing is None else missing == 0
-        zeros = np.zeros(len(starts), np.int64)
-        slots = Slots(starts, energy_j, zeros, zeros, zeros, zeros, zeros, zeros, zeros)
+        columns = {column.name: np.zeros(len(starts), np.int64) for column in fields(Slots)}
+        slots = Slots(**(columns | {"start_ms": starts, "energy_j": energy_j}))
         self.series[SeriesKey(site, meter, "energy_import")] = slots.select(keep)
         self.cursor += 1
 

@@ -42,8 +42,8 @@ Meter = tuple[int, int, int]
 def slots(kwh: int, missing: int = 0) -> Slots:
     """A year of equal slots, the first ones missing."""
     start = FROM_MS + SLOT_MS * np.arange(missing, SLOTS + 1, dtype=np.int64)
-    zero = np.zeros_like(start)
-    return Slots(start, np.full_like(start, kwh * KWH), zero, zero, zero, zero, zero, zero, zero)
+    columns = {column.name: np.zeros_like(start) for column in dataclasses.fields(Slots)}
+    return Slots(**(columns | {"start_ms": start, "energy_j": np.full_like(start, kwh * KWH)}))
 
 
 def finding(meters: Mapping[str, Meter], *, missing: Mapping[str, int] | None = None, u_rel: float = 0.0) -> Finding:
