@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,10 +94,10 @@ def opened(settings: Document) -> Iterator[Parts]:
         If another process owns a shard, or a file cannot be used.
     """
     mine, ledgers = settings.collector, {}
-    try:
+    with ExitStack() as stack:
         for shard in mine.shards:
-            ledgers[shard] = Ledger(ledger_directory(mine.state_dir, shard))
-        db = connect(mine.state_dir)
+            ledgers[shard] = stack.enter_context(closing(Ledger(ledger_directory(mine.state_dir, shard))))
+        db = stack.enter_context(closing(connect(mine.state_dir)))
         index = Index(db, ledgers)
         intake = Intake(mine.id, ledgers, index, clock_ms, mine.quarantine_mib)
         intake.recover()
@@ -107,27 +107,18 @@ def opened(settings: Document) -> Iterator[Parts]:
         if topology.problem:
             parts.report_topology()
         yield parts
-        db.close()
-    finally:
-        for ledger in ledgers.values():
-            ledger.close()
 
 
 @contextmanager
 def projecting(settings: Document, chunk_readings: int | None = None) -> Iterator[Projector]:
     """A projector with connections of its own, for the thread that calls."""
     mine = settings.collector
-    store = open_store(settings.series)
-    db = connect(mine.state_dir)
     readers = {shard: LedgerReader(ledger_directory(mine.state_dir, shard)) for shard in mine.shards}
-    try:
+    with closing(open_store(settings.series)) as store, closing(connect(mine.state_dir)) as db:
         if chunk_readings is None:
             yield Projector(Progress(db), readers, store, clock_ms)
         else:
             yield Projector(Progress(db), readers, store, clock_ms, chunk_readings)
-    finally:
-        db.close()
-        store.close()
 
 
 class ProjectionThread(threading.Thread):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -142,7 +142,9 @@ def incidents(config: Config, site: str | None = None, debug: Debug = False) -> 
         from collector.index import read_incidents
         from collector.settings import load
 
-        for item in read_incidents(connect_read_only(load(config).collector.state_dir / FILE), site):
+        with closing(connect_read_only(load(config).collector.state_dir / FILE)) as db:
+            found = read_incidents(db, site)
+        for item in found:
             typer.echo(f"{item.kind.value} x{item.times} {item.site or '-'} {item.agent or '-'}: {item.detail}")
 
 

@@ -78,10 +78,11 @@ def connect(state_dir: Path) -> sqlite3.Connection:
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        with transaction(db):
-            _migrate(db, path)
+        with closed_on_error(db):
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            with transaction(db):
+                _migrate(db, path)
     except (sqlite3.Error, OSError) as error:
         raise Fatal(f"{path}: cannot be opened ({error}); check the directory's owner and free space") from None
     return db
@@ -97,9 +98,23 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise Retry(f"{path} is not there yet; start `pue-collector run` or import a file first")
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-    db.execute("PRAGMA query_only = ON")
+    db = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
+        check_same_thread=False,  # used by one, but closed by whichever ends it
+    )  # fmt: skip
+    with closed_on_error(db):
+        db.execute("PRAGMA query_only = ON")
     return db
+
+
+@contextmanager
+def closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
+    """Whoever opens a connection and cannot hand it on closes it."""
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
 
 
 @contextmanager

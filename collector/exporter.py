@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from collector.database import FILE, connect_read_only
@@ -20,9 +21,8 @@ def export_shard(state_dir: Path, shard: str, out: Path) -> int:
     Fatal
         If the shard is unknown or the file cannot be written.
     """
-    db = connect_read_only(state_dir / FILE)
-    row = db.execute("SELECT indexed FROM shard WHERE shard = ?", (shard,)).fetchone()
-    db.close()
+    with closing(connect_read_only(state_dir / FILE)) as db:
+        row = db.execute("SELECT indexed FROM shard WHERE shard = ?", (shard,)).fetchone()
     if row is None:
         raise Fatal(f"shard {shard!r} is not in {state_dir}; look at [collector] shards")
     try:

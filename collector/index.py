@@ -249,7 +249,7 @@ def read_incidents(db: sqlite3.Connection, site: str | None = None) -> list[Inci
     """Incidents, oldest first, of one site or all."""
     rows = db.execute(
         "SELECT kind, site, agent, subject, detail, first_ms, last_ms, times FROM incident "
-        "WHERE ?1 IS NULL OR site = ?1 ORDER BY id",
-        (site,),
+        "WHERE :site IS NULL OR site = :site ORDER BY id",
+        {"site": site},
     )
     return [Incident(IncidentKind(row[0]), *row[1:]) for row in rows]

@@ -167,8 +167,12 @@ class Ledger:
         self._segment_bytes = segment_bytes
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = self._own()
-        self.generation = self._count_start()
-        self._file, self.committed = self._recover()
+        try:
+            self.generation = self._count_start()
+            self._file, self.committed = self._recover()
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._pending: list[bytes] = []
 
     @property
@@ -251,13 +255,17 @@ class Ledger:
         if not found:
             return self._new_segment(0), 0
         count, path = found[-1]
-        file = path.open("r+b", buffering=0)
         end = 0
         with path.open("rb") as scan:
             for record in frames(scan):
                 count, end = record.number + 1, scan.tell()
-        self._put_aside(file, end, count)
-        file.seek(end)
+        file = path.open("r+b", buffering=0)
+        try:
+            self._put_aside(file, end, count)
+            file.seek(end)
+        except BaseException:
+            file.close()
+            raise
         return file, count
 
     def _put_aside(self, file: BinaryIO, end: int, count: int) -> None:

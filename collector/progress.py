@@ -142,8 +142,8 @@ def read_series(db: sqlite3.Connection, site: str | None = None) -> list[SeriesS
     """Every series, of one site or all."""
     rows = db.execute(
         "SELECT site, meter, quantity, first_ms, head_ms, versions FROM series "
-        "WHERE ?1 IS NULL OR site = ?1 ORDER BY site, meter, quantity",
-        (site,),
+        "WHERE :site IS NULL OR site = :site ORDER BY site, meter, quantity",
+        {"site": site},
     )
     return [SeriesState(SeriesKey(*row[:3]), *row[3:]) for row in rows]
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakSet
 
 from collector.database import FILE, connect_read_only, reading
 from collector.incidents import Incident, IncidentKind
@@ -56,7 +57,7 @@ class SeriesReader(Protocol):
         """What the collector noticed about a site, oldest first."""
 
     def close(self) -> None:
-        """Let go of the calling thread's files."""
+        """Let go of every thread's files; none may be reading."""
 
 
 def open_reader(series: SeriesSettings, state_dir: Path) -> SeriesReader:
@@ -78,6 +79,7 @@ class _Reader:
         self._state_dir = state_dir
         self._file = state_dir / FILE
         self._mine = threading.local()
+        self._all: WeakSet[_Opened] = WeakSet()
 
     def keys(self, site: str) -> list[SeriesKey]:
         return [state.key for state in self._states(site)]
@@ -114,23 +116,44 @@ class _Reader:
             return read_incidents(self._db(), site)
 
     def close(self) -> None:
-        for name in ("db", "store"):
-            if hasattr(self._mine, name):
-                getattr(self._mine, name).close()
-                delattr(self._mine, name)
+        for opened in list(self._all):
+            opened.close()
 
     def _states(self, site: str) -> list[SeriesState]:
         with reading(self._file):
             return read_series(self._db(), site)
 
     def _db(self) -> sqlite3.Connection:
-        if not hasattr(self._mine, "db"):
-            self._mine.db = connect_read_only(self._file)
-        db: sqlite3.Connection = self._mine.db
-        return db
+        mine = self._opened()
+        if mine.db is None:
+            mine.db = connect_read_only(self._file)
+        return mine.db
 
     def _store(self) -> SeriesReaderStore:
-        if not hasattr(self._mine, "store"):
-            self._mine.store = open_store_reader(self._series)
-        store: SeriesReaderStore = self._mine.store
-        return store
+        mine = self._opened()
+        if mine.store is None:
+            mine.store = open_store_reader(self._series)
+        return mine.store
+
+    def _opened(self) -> _Opened:
+        if not hasattr(self._mine, "opened"):
+            self._mine.opened = _Opened()
+            self._all.add(self._mine.opened)
+        opened: _Opened = self._mine.opened
+        return opened
+
+
+class _Opened:
+    """What one thread has open; it is closed with the thread, for a web server's threads come and go."""
+
+    def __init__(self) -> None:
+        self.db: sqlite3.Connection | None = None
+        self.store: SeriesReaderStore | None = None
+
+    def close(self) -> None:
+        for opened in (self.db, self.store):
+            if opened is not None:
+                opened.close()
+        self.db = self.store = None
+
+    __del__ = close

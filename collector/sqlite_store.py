@@ -200,9 +200,9 @@ class SqliteStore(SqliteReader):
         if (table, number) not in self._newest:
             name = table.measurement
             row = self._db.execute(
-                f"SELECT (SELECT max(time_ms) FROM {name} WHERE series = ?1), "  # noqa: S608 - our own tables
-                f"(SELECT max(day) FROM {name}_day WHERE series = ?1)",
-                (number,),
+                f"SELECT (SELECT max(time_ms) FROM {name} WHERE series = :series), "  # noqa: S608 - our own tables
+                f"(SELECT max(day) FROM {name}_day WHERE series = :series)",
+                {"series": number},
             ).fetchone()
             self._newest[table, number] = max(-1 if row[0] is None else row[0] // DAY_MS, row[1] or -1)
         return self._newest[table, number]

@@ -94,8 +94,9 @@ class Service:
         return self.projection.events(before, self.projection.refresh())
 
     def close(self) -> None:
-        """Give up the database."""
+        """Give up the database and the series."""
         self.log.close()
+        self.measure.reader.close()
 
 
 class Evaluation:

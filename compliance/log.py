@@ -103,7 +103,11 @@ class EventLog:
     def __init__(self, url: str, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._engine = _engine(url)
         self._clock_ms = clock_ms
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, drafts: Sequence[Draft], expect: Mapping[str, int] | None = None) -> list[Event]:
         """Write events in order, all or none.

@@ -48,6 +48,12 @@ class SeriesReader(Protocol):
     def original(self, shard: str, record: int) -> SignedLine: ...
 
 
+class OpenedReader(SeriesReader, Protocol):
+    """One that holds files open, in every thread that has asked it."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One reading that has a value."""
@@ -86,7 +92,7 @@ class Reader:
     def __init__(self, settings: Series) -> None:
         self._settings = settings
         self._lock = Lock()
-        self._reader: SeriesReader | None = None
+        self._reader: OpenedReader | None = None
 
     def get(self) -> SeriesReader | None:
         """The reader, or None while the store does not exist or does not answer."""
@@ -105,6 +111,13 @@ class Reader:
         except Retry as error:
             return str(error)
         return ""
+
+    def close(self) -> None:
+        """Give up the reader; the next question opens another."""
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
 
     def _absent(self) -> str:
         path = self._settings.path
@@ -127,10 +140,13 @@ class FixedReader(Reader):
         """Nothing."""
         return ""
 
+    def close(self) -> None:
+        """Nothing: who opened it closes it."""
 
-def _open(settings: Series) -> SeriesReader:
+
+def _open(settings: Series) -> OpenedReader:
     from collector import read
 
     values: dict[str, Any] = settings.model_dump(exclude={"state_dir"}, exclude_none=True)
-    reader: SeriesReader = read.open_reader(read.SeriesSettings(**values), settings.state_dir)
+    reader: OpenedReader = read.open_reader(read.SeriesSettings(**values), settings.state_dir)
     return reader

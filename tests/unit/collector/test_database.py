@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from collector.database import connect, transaction
+from collector.database import FILE, connect, transaction
+from pue.contract.errors import Fatal
 
 
 @pytest.fixture
@@ -34,3 +36,16 @@ def test_an_error_after_which_sqlite_rolled_back_itself_is_told_as_it_was(db: sq
     with pytest.raises(sqlite3.IntegrityError), transaction(db):
         db.execute("INSERT OR ROLLBACK INTO owner VALUES (1)")
     assert not db.in_transaction
+
+
+def test_a_file_of_another_version_is_refused_and_closed(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(Fatal, match="has version 99"):
+        connect(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused_and_closed(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"x" * 8192)
+    with pytest.raises(Fatal, match="cannot be opened"):
+        connect(tmp_path)

@@ -11,6 +11,7 @@ import pytest
 
 from collector.ledger import FRAME_BYTES, Ledger, LedgerReader, pack
 from pue.contract.errors import Fatal, Retry
+from tests.support.left_open import nothing_left_open
 from tests.support.plants import FakeAgent
 
 
@@ -159,3 +160,23 @@ def test_one_shard_has_one_owner_and_counts_its_starts(tmp_path: Path) -> None:
     again = Ledger(tmp_path / "s0")
     assert again.generation == 2
     again.close()
+
+
+def test_a_ledger_that_cannot_be_opened_leaves_its_shard_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path / "s0")
+    ledger.append(b"first", 0)
+    ledger.sync()
+    ledger.close()
+    (segment,) = (tmp_path / "s0").glob("*.seg")
+    segment.write_bytes(segment.read_bytes() + b"torn")
+
+    def refuse(*_: object) -> int:
+        raise OSError("disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", refuse)
+        with nothing_left_open(), pytest.raises(OSError, match="disk is full"):
+            Ledger(tmp_path / "s0")
+    Ledger(tmp_path / "s0").close()

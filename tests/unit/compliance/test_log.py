@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.util import CommandError
 
 from compliance.log import EventLog
 from pue.contract.errors import Fatal, Retry
+from tests.support.left_open import nothing_left_open
 from tests.unit.compliance.log_contract import BrokenChain, LogContract, Make, draft, tamper
 
 
@@ -66,3 +68,9 @@ def test_a_database_that_does_not_answer_is_a_retry_without_its_password() -> No
     with pytest.raises(Retry, match="check that it runs") as error:
         EventLog("postgresql+psycopg://u:secret@127.0.0.1:1/n?connect_timeout=1")
     assert "secret" not in str(error.value)
+
+
+def test_a_database_of_another_version_is_let_go_of(tmp_path: Path, make_log: Make) -> None:
+    tamper(make_log(), ["UPDATE alembic_version SET version_num = 'another'"])
+    with nothing_left_open(), pytest.raises(CommandError, match="another"):
+        EventLog(f"sqlite:///{tmp_path}/registry.sqlite")
