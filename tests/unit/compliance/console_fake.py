@@ -205,14 +205,14 @@ class FakeQueries:
 
     def _points(self) -> tuple[MeterPoint, ...]:
         rows = (
-            ("main-a", "1号进线", None, "1", "0", "schneider-pm5xxx", "2000/5"),
-            ("main-b", "2号进线", None, "1", "0", "schneider-pm5xxx", "2000/5"),
-            ("ups-a", "1号UPS输出", "main-a", "0", "1", "abb-b23", "1000/5"),
-            ("ups-b", "2号UPS输出", "main-b", "0", "1", "raritan-px2", "1"),
+            ("main-a", "1号进线", None, "1", "0", "schneider-pm5xxx", "0.2S", "2000/5"),
+            ("main-b", "2号进线", None, "1", "0", "schneider-pm5xxx", "0.2S", "2000/5"),
+            ("ups-a", "1号UPS输出", "main-a", "0", "1", "abb-b23", "0.2S", "1000/5"),
+            ("ups-b", "2号UPS输出", "main-b", "0", "1", "raritan-px2", "", "1"),
         )
         return tuple(
-            MeterPoint(meter, name, parent, a, b, True, "energy_import", f"SN-{meter}", profile, "0.2S", ct, "1")
-            for meter, name, parent, a, b, profile, ct in rows
+            MeterPoint(meter, name, parent, a, b, True, "energy_import", f"SN-{meter}", profile, accuracy, ct, "1")
+            for meter, name, parent, a, b, profile, accuracy, ct in rows
         )
 
     def _pue(self, site_id: str, window: str, from_ms: int, to_ms: int) -> Pue:

@@ -74,6 +74,12 @@ def test_page_is_well_formed_and_stays_on_this_host(path: str, language: str) ->
     assert f'<html lang="{"zh-CN" if language == "zh" else "en"}">' in answer.text
 
 
+def test_a_meter_whose_class_nobody_registered_says_so() -> None:
+    page = client().get("/console/facilities/qj01", params={"lang": "zh"}).text
+    assert page.count("<td>0.2S · 2000/5</td>") == 2
+    assert page.count("<td>等级未登记 · 1</td>") == 1
+
+
 def test_root_leads_to_the_console() -> None:
     answer = client().get("/", follow_redirects=False)
     assert answer.is_redirect

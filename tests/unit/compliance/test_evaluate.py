@@ -30,6 +30,7 @@ from tests.unit.compliance.made import (
     registry_toml,
 )
 
+NAMES = ("km01", "qj01")
 PINS = ("registry_seq", "positions", "topology_version", "package_version")
 NEW_BUILD = "finding:km01/yunnan-2022-draft/new_build_pue_max"
 RETROFIT = "finding:km01/yunnan-2022-draft/retrofit_pue_over"
@@ -242,6 +243,40 @@ def test_rules_on_facts_are_judged_on_the_day_their_outcome_changes(services: li
     outcomes = [(event.body["outcome"], event.body["since"]) for event in events]
     assert outcomes == [("compliant", "2025-10-11"), ("insufficient_data", "2026-02-01")]
     assert "certificate_expired" in events[-1].body["reasons"]
+
+
+@pytest.mark.parametrize(("pue", "outcome"), [(1.1, "indeterminate"), (1.3, "indeterminate"), (1.58, "non_compliant")])
+def test_with_classes_nobody_registered_nobody_complies_and_no_clear_breach_is_hidden(
+    services: list[Service], tmp_path: Path, pue: float, outcome: str
+) -> None:
+    text = registry_toml().replace('meter_class = "0.2S"\nct_class = "0.2S"\n', "")
+    finding = in_force(evaluated(services, tmp_path, made_reader(lambda _day: pue, 400), text))
+    assert finding.outcome == outcome
+    assert {"accuracy_class_unknown:main", "accuracy_class_unknown:it"} <= set(finding.reasons)
+    assert ("uncertainty_unknown" in finding.reasons) is (outcome == "indeterminate")
+    assert finding.u_pue is not None
+    assert abs(float(finding.u_pue) - pue * 0.03 * (2 / 3) ** 0.5) < 1e-6, "class 3 on both sides"
+
+
+def test_certificates_are_a_reason_from_the_registry_to_the_finding(services: list[Service], tmp_path: Path) -> None:
+    """The boundary's certificate ends in the period, IT's holds on, and another facility has none on file."""
+
+    def certified(part: str, last_day: str) -> str:
+        return part.replace("meter_class", f"certificate_to = {last_day}\nmeter_class")
+
+    reader = made_reader(lambda _day: 1.25, 400)
+    reader.series |= made_reader(lambda _day: 1.25, 400, "qj01").series
+    main, it = facility_toml().split('[[facility.meter]]\nid = "it"')
+    first = certified(main, "2026-03-31") + '[[facility.meter]]\nid = "it"' + certified(it, "9999-12-31")
+    text = registry_toml(first, facility_toml("qj01", region="530300"))
+    answers = Answers(evaluated(services, tmp_path, reader, text).sources, LOOPBACK)
+    found = {name: next(one for one in answers.findings(name) if one.rule == "new_build_pue_max") for name in NAMES}
+    assert {finding.outcome for finding in found.values()} == {"compliant"}
+    about = {name: {code for code in one.reasons if "calibration" in code} for name, one in found.items()}
+    assert about == {
+        "km01": {"calibration_expired:main"},
+        "qj01": {"calibration_unknown:main", "calibration_unknown:it"},
+    }
 
 
 def test_favours_nobody_looked_for_are_unknown_until_somebody_does(services: list[Service], tmp_path: Path) -> None:

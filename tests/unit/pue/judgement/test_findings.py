@@ -291,6 +291,11 @@ def test_gates_are_inclusive() -> None:
         ("0.98", {}, "pue_below_one"),
         ("0.999", {"u_pue": None}, "pue_below_one"),
         ("1.2", {"it_j": 0, "pue": None, "pue_lower": None, "pue_upper": None, "u_pue": None}, "no_it_energy"),
+        (
+            "0",
+            {"it_j": 0, "pue": None, "pue_upper": None, "u_pue": None, "coverage": Fraction(96, 100)},
+            "no_it_energy",
+        ),
         ("1.2", {"it_j": 3_153_599_999_999}, "it_load_too_low"),
         ("1.2", {"contradictions": ("balance_broken:main",)}, "balance_broken:main"),
     ],
