@@ -46,11 +46,28 @@ def slots(kwh: int, missing: int = 0) -> Slots:
     return Slots(**(columns | {"start_ms": start, "energy_j": np.full_like(start, kwh * KWH)}))
 
 
-def finding(meters: Mapping[str, Meter], *, missing: Mapping[str, int] | None = None, u_rel: float = 0.0) -> Finding:
-    lost = missing or {}
+def finding(
+    meters: Mapping[str, Meter],
+    *,
+    missing: Mapping[str, int] | None = None,
+    u_rel: float = 0.0,
+    parents: Mapping[str, str] | None = None,
+    power_w: Mapping[str, int] | None = None,
+) -> Finding:
+    lost, above, most = missing or {}, parents or {}, power_w or {}
     keys = {name: SeriesKey("km01", name, "energy_import") for name in meters}
     terms = [
-        Term(keys[name], Fraction(a), Fraction(b), True, 0, None, u_rel=u_rel, max_power_w=4_000_000)
+        Term(
+            keys[name],
+            Fraction(a),
+            Fraction(b),
+            True,
+            0,
+            None,
+            parent=above.get(name),
+            u_rel=u_rel,
+            max_power_w=most.get(name, 4_000_000),
+        )
         for name, (_, a, b) in meters.items()
     ]
     energy = {keys[name]: slots(kwh, lost.get(name, 0)) for name, (kwh, _, _) in meters.items()}
@@ -87,6 +104,27 @@ def test_a_breach_is_a_breach_with_a_tenth_of_the_year_missing() -> None:
     assert "bound_breaks_limit" in result.reasons
     assert result.pue_lower is not None
     assert Fraction("1.3") < Fraction(result.pue_lower) < Fraction("1.8")
+
+
+FAMILY = {"ups-a": "main-a", "ups-b": "main-b"}
+BROKEN = {"main-a": (400, 1, 0), "ups-a": (500, 0, 1), "ups-b": (200, 0, 1)}
+"""Feed A measures less than the UPS behind it: one of the two is wrong, all the year. kWh in a slot."""
+SMALL = {"main-a": 2_200_000, "ups-a": 2_200_000}
+"""What the two can carry at most: 550 kWh in a slot. [W]"""
+
+
+def test_a_breach_that_rests_on_meters_of_a_broken_balance_is_none() -> None:
+    """1100 / 700 by the readings; but feed A may have carried nothing and UPS A 550 kWh: 700 / 750."""
+    result = finding({**BROKEN, "main-b": (700, 1, 0)}, parents=FAMILY, power_w=SMALL)
+    assert result.outcome is Outcome.INVALID_DATA
+    assert result.reasons[0] == "balance_broken:main-a"
+
+
+def test_a_broken_balance_hides_no_breach_of_the_rest() -> None:
+    """Feed B alone is 1000 kWh, and all IT together 750 at most, whatever feed A and its UPS carried."""
+    result = finding({**BROKEN, "main-b": (1000, 1, 0)}, parents=FAMILY, power_w=SMALL)
+    assert result.outcome is Outcome.NON_COMPLIANT
+    assert result.reasons[:3] == ("pue_over_limit", "bound_breaks_limit", "balance_broken:main-a")
 
 
 def test_missing_data_never_make_a_facility_compliant() -> None:
