@@ -1,4 +1,4 @@
-"""Mutation tests of `pue` with mutmut: which changed line would no test notice, and why that is so.
+"""A seeded sample of mutants of `pue` (mutmut): which changed line would no test notice, and why that is so.
 
 Survivors are explained in `explained.toml` by patterns over the changed lines; one without an explanation fails the
 run. The report goes to `mutation.md` beside this file.
@@ -7,6 +7,7 @@ run. The report goes to `mutation.md` beside this file.
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -15,8 +16,21 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from tests.bench.rows import Row, row
+
+SAMPLE = 600
+MODULES = ("pue.contract", "pue.energy", "pue.judgement")
+"""Whose mutants are drawn: what changed since mutants were last looked at."""
+
+EXAMPLES = 15
+"""Enough for a property to see most mutants, at a price that 600 of them can pay."""
+
+WARM_UP = "pue.contract.errors.*"
+"""A handful of mutants that make mutmut prepare all the others."""
 
 NOTICED = frozenset({"killed", "timeout", "segfault"})
 """States of mutants that broke a test, hung or crashed."""
@@ -35,43 +49,44 @@ class Survivor:
     change: str
     reason: str
 
-    @property
-    def module(self) -> str:
-        return _module(self.name)
 
-
-def run() -> int:
-    """Mutate, test, write the report; 1 if a survivor has no explanation."""
+def run(seed: int) -> dict[str, Any]:
+    """Mutate, draw, test, write the page."""
     shutil.rmtree(ROOT / "mutants", ignore_errors=True)
-    subprocess.run([MUTMUT, "run"], cwd=ROOT, env=_environment(), check=True)
-    return report()
+    _mutmut("run", "--max-children", "2", WARM_UP)
+    names = drawn([name for name, _ in _states()], seed)
+    _mutmut("run", "--max-children", "2", *names)
+    chosen = set(names)
+    states = {name: state for name, state in _states() if name in chosen}
+    survivors = _survivors(states)
+    (HERE / "mutation.md").write_text("".join(_page(states, survivors, seed)), encoding="utf-8")
+    return {"states": states, "survivors": [asdict(survivor) for survivor in survivors]}
 
 
-def report() -> int:
-    """Write the report on the results in `mutants/`; 1 if a survivor has no explanation."""
-    states = dict(_states())
-    names = [name for name, state in states.items() if state not in NOTICED]
-    with ThreadPoolExecutor(2) as pool:
-        changes = list(pool.map(_change, names))
-    rules = tomllib.loads((HERE / "explained.toml").read_text(encoding="utf-8"))["class"]
-    survivors = [
-        Survivor(name, states[name], change, _explain(name, change, rules))
-        for name, change in zip(names, changes, strict=True)
+def drawn(names: list[str], seed: int) -> list[str]:
+    """The sample: equally likely from all mutants of the modules, the same for the same code and seed."""
+    known = sorted(name for name in names if name.startswith(tuple(f"{module}." for module in MODULES)))
+    return sorted(random.Random(seed).sample(known, min(SAMPLE, len(known))))
+
+
+def rows(pieces: list[dict[str, Any]]) -> list[Row]:
+    survivors = [survivor for piece in pieces for survivor in piece["survivors"]]
+    unexplained = [survivor for survivor in survivors if not survivor["reason"]]
+    return [
+        row("mutation: mutants tried", sum(len(piece["states"]) for piece in pieces), "mutants", f">= {SAMPLE}"),
+        row("mutation: survivors without an explanation", len(unexplained), "mutants", "= 0"),
+        row("mutation: survivors", len(survivors), "mutants"),
     ]
-    (HERE / "mutation.md").write_text("".join(_report(states, survivors)), encoding="utf-8")
-    unexplained = [survivor for survivor in survivors if not survivor.reason]
-    print(
-        f"{len(states)} mutants, {len(survivors)} survive, {len(unexplained)} of them unexplained: {HERE}/mutation.md"
-    )
-    return 1 if unexplained else 0
-
-
-def _environment() -> dict[str, str]:
-    return os.environ | {"HYPOTHESIS_PROFILE": "mutation"}
 
 
 def _mutmut(*words: str) -> str:
-    return subprocess.run([MUTMUT, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"HYPOTHESIS_PROFILE": "mutation", "PUE_EXAMPLES": str(EXAMPLES)}
+    done = subprocess.run([MUTMUT, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(
+            f"mutmut {words[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
+    return done.stdout
 
 
 def _states() -> Iterator[tuple[str, str]]:
@@ -79,6 +94,17 @@ def _states() -> Iterator[tuple[str, str]]:
         name, colon, state = line.strip().partition(": ")
         if colon and "__mutmut_" in name:
             yield name, state
+
+
+def _survivors(states: dict[str, str]) -> list[Survivor]:
+    names = [name for name, state in states.items() if state not in NOTICED]
+    with ThreadPoolExecutor(2) as pool:
+        changes = list(pool.map(_change, names))
+    rules = tomllib.loads((HERE / "explained.toml").read_text(encoding="utf-8"))["class"]
+    return [
+        Survivor(name, states[name], change, _explain(name, change, rules))
+        for name, change in zip(names, changes, strict=True)
+    ]
 
 
 def _change(name: str) -> str:
@@ -94,16 +120,16 @@ def _explain(name: str, change: str, rules: list[dict[str, str]]) -> str:
 
 
 def _module(name: str) -> str:
-    return ".".join(name.split(".")[:2])
+    """The file a mutant is in: its name up to the function, `x_name` or `xǁClassǁname`."""
+    return re.split(r"\.x[_ǁ]", name)[0]
 
 
-def _report(states: dict[str, str], survivors: list[Survivor]) -> Iterator[str]:
-    yield "# Mutants of `pue` that no test kills\n\n"
-    yield "Written by `make soak` (mutmut). Do not edit this page: explain survivors in `explained.toml`.\n\n"
+def _page(states: dict[str, str], survivors: list[Survivor], seed: int) -> Iterator[str]:
+    yield f"# A sample of mutants of `pue`\n\nWritten by `python -m tests.soak mutation --seed {seed}` (mutmut). "
+    yield "Do not edit this page: explain survivors in `explained.toml`.\n\n"
     yield "| module | mutants | noticed | survive |\n|---|---|---|---|\n"
-    everything, killed = Counter(map(_module, states)), Counter(
-        _module(name) for name, state in states.items() if state in NOTICED
-    )  # fmt: skip
+    everything = Counter(map(_module, states))
+    killed = Counter(_module(name) for name, state in states.items() if state in NOTICED)
     for module in sorted(everything):
         yield f"| `{module}` | {everything[module]} | {killed[module]} | {everything[module] - killed[module]} |\n"
     yield f"| all | {len(states)} | {killed.total()} | {len(states) - killed.total()} |\n"
