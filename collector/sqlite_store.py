@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from collector.blobs import DAY_MS, checksum, open_blob, pack_columns
-from collector.database import BUSY_SECONDS, connect_read_only, reading, transaction
+from collector.database import BUSY_SECONDS, closed_on_error, connect_read_only, reading, transaction
 from collector.store import Rows, Table, empty, has_value, overlay
 from pue.contract.errors import Fatal, Retry
 from pue.contract.series import SeriesKey
@@ -255,21 +255,15 @@ def _open_for_writing(path: Path, *, anew: bool) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        with closed_on_error(db):
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            with transaction(db):
+                if anew or not _has_tables(db):
+                    _make_anew(db)
+            _check_version(db, str(path))
     except (sqlite3.Error, OSError) as error:
         raise _cannot_open(path, error) from None
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        with transaction(db):
-            if anew or not _has_tables(db):
-                _make_anew(db)
-        _check_version(db, str(path))
-    except sqlite3.Error as error:
-        db.close()
-        raise _cannot_open(path, error) from None
-    except BaseException:
-        db.close()
-        raise
     return db
 
 
@@ -316,13 +310,11 @@ def check_file(path: Path) -> None:
     """
     if not path.exists():
         return
-    db = connect_read_only(path)
     try:
-        _check_version(db, str(path))
+        with closing(connect_read_only(path)) as db:
+            _check_version(db, str(path))
     except sqlite3.Error as error:
         raise _cannot_open(path, error) from None
-    finally:
-        db.close()
 
 
 def open_reader(path: Path) -> SqliteReader:
