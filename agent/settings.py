@@ -55,6 +55,8 @@ class TlsTable(Settings):
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             context.minimum_version = ssl.TLSVersion.TLSv1_3
+            # Python's default since 3.13: asked for by name, a certificate is good on all versions or on none.
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
             context.load_cert_chain(self.cert_file, self.cert_key_file)
         except (OSError, ssl.SSLError) as error:
             raise Fatal(

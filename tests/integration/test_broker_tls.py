@@ -38,7 +38,7 @@ def authority(tmp_path: Path) -> Authority:
 @contextmanager
 def deployed_broker(folder: Path, authority: Authority) -> Iterator[int]:
     """Mosquitto under deploy/mosquitto/mosquitto.conf; only paths, port and address are the test's."""
-    authority.issue("server")
+    authority.issue("server", is_server=True)
     (folder / "acl").write_bytes((DEPLOYED / "acl").read_bytes())
     port = free_port()
     text = (DEPLOYED / "mosquitto.conf").read_text(encoding="ascii")
@@ -59,6 +59,7 @@ class Caller:
         self.lost = False
         context = ssl.create_default_context(cafile=folder / "ca.pem")
         context.maximum_version = version
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
         if name:
             context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
         self.client = Client(
