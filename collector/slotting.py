@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ from collector.progress import SeriesState
 from collector.store import Readings, has_value, overlay
 from pue.contract.quality import Flag
 from pue.contract.quantities import QUANTITIES, Kind
-from pue.contract.series import SLOT_MS, slot_of
+from pue.contract.series import MAX_ENERGY_J, SLOT_FIELDS, SLOT_MS, slot_of
 from pue.contract.topology import Meter
-from pue.energy.registers import CONTEXT_SAMPLES, RegisterVersion, power_slots, register_slots, register_versions
+from pue.energy.power import power_slots
+from pue.energy.registers import CONTEXT_SAMPLES, RegisterVersion, register_slots, register_versions
 from pue.energy.slots import Int64, Samples, Slots
 
 MAX_GAP_MS = SLOT_MS + 60_000
@@ -171,22 +172,33 @@ def revise(new: Slots, old: Slots, closed_before_ms: int, late: Int64, outages: 
     return columns[:, write]
 
 
-NAMES = ("start_ms", "energy_j", "unknown_j", "gap_ms", "below_j", "above_j", "flags", "revision", "topology")
+NAMES = ("start_ms", *SLOT_FIELDS)
+"""Columns of a slot; those before `REVISION` are what it says, the others its history."""
 FLAGS = NAMES.index("flags")
 REVISION = NAMES.index("revision")
 
 
 def missing_slots(before: Slots, now: Slots, topology: int) -> Int64:
-    """Slots that were there and cannot be computed any more, as columns that say so."""
+    """Slots that were there and cannot be computed any more, as columns that say so.
+
+    What was known or possible becomes unknown energy; the bounds of the edges stay, for neighbours still share them.
+    """
     gone = before.select(~np.isin(before.start_ms, now.start_ms) & ((before.flags & int(Flag.MISSING)) == 0))
-    columns = np.zeros((len(NAMES), len(gone)), np.int64)
-    columns[0] = gone.start_ms
-    columns[NAMES.index("gap_ms")] = SLOT_MS
-    columns[NAMES.index("unknown_j")] = gone.energy_j + gone.unknown_j
-    columns[FLAGS] = int(Flag.MISSING)
-    columns[REVISION] = gone.revision + 1
-    columns[REVISION + 1] = topology
-    return columns
+    known_j = gone.energy_j + gone.over_j
+    unknown_j = known_j + np.minimum(gone.unknown_j, MAX_ENERGY_J - known_j)
+    nothing = np.zeros(len(gone), np.int64)
+    said = replace(
+        gone,
+        energy_j=nothing,
+        unknown_j=unknown_j,
+        under_j=nothing,
+        over_j=nothing,
+        gap_ms=nothing + SLOT_MS,
+        flags=nothing + int(Flag.MISSING),
+        revision=gone.revision + 1,
+        topology=nothing + topology,
+    )
+    return np.stack([getattr(said, name) for name in NAMES])
 
 
 def _declared(starts: Int64, outages: Sequence[tuple[int, int]]) -> Int64:

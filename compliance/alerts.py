@@ -18,6 +18,7 @@ from compliance.calendar import local_midnights
 from compliance.measure import Measured
 from pue.contract.series import SLOT_MS
 from pue.energy.facility import FacilityCurve
+from pue.energy.rolling import counted_between
 from pue.judgement.findings import Facts, show_pue
 from pue.judgement.policy import PUE_KINDS, Rule
 from pue.judgement.scope import scope
@@ -183,13 +184,13 @@ def _is_active(rows: Sequence[Step], at_ms: int) -> bool:
 def _day(curve: FacilityCurve, start_ms: int, end_ms: int, first_ms: int) -> Day:
     begin_ms = end_ms - WINDOW_MS
     end, begin = _edge(curve, end_ms), _edge(curve, max(begin_ms, first_ms))
-    gap_ms = int(curve.gap_ms[end] - curve.gap_ms[begin])
+    counted = counted_between(curve, np.array([begin]), np.array([end]))
     is_silent = _silence_by_meter(curve, _edge(curve, start_ms), end)
     return Day(
         end_ms=end_ms,
-        total_j=int(curve.total_j[end] - curve.total_j[begin]),
-        it_j=int(curve.it_j[end] - curve.it_j[begin]),
-        coverage=1 - Fraction(gap_ms, WINDOW_MS) if begin_ms >= first_ms else None,
+        total_j=int(counted.total_j[0]),
+        it_j=int(counted.it_j[0]),
+        coverage=1 - Fraction(int(counted.gap_ms[0]), WINDOW_MS) if begin_ms >= first_ms else None,
         silent=frozenset(name for name, silent in is_silent.items() if silent),
         is_all_silent=len(is_silent) > 1 and all(is_silent.values()),
     )

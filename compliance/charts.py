@@ -9,9 +9,10 @@ import numpy as np
 from compliance.measure import Measured
 from compliance.queries import Float64, MeterStatus, PueSeries
 from compliance.views import share
-from pue.contract.series import SLOT_MS
-from pue.energy.facility import FacilityCurve, Term, Weighted
-from pue.energy.rolling import rolling_pue
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS
+from pue.energy.between import Bounds
+from pue.energy.facility import FacilityCurve, Term
+from pue.energy.rolling import bounds_between, counted_between, rolling_pue
 from pue.energy.slots import Int64, Slots
 
 WIDTH_SLOTS = {"slot": 1, "1h": 4, "24h": 96, "7d": 672, "30d": 2_880, "365d": 35_040}
@@ -30,10 +31,9 @@ def series(measured: Measured | None, from_ms: int, to_ms: int, width: str) -> P
     last = int(np.searchsorted(ends, to_ms, side="right"))
     first, last = max(first, slots), max(last, first, slots)
     at = np.arange(first, last)
-    gap_ms = curve.gap_ms[at] - curve.gap_ms[at - slots]
-    coverage = 1 - gap_ms / (slots * SLOT_MS)
+    coverage = 1 - counted_between(curve, at - slots, at).gap_ms / (slots * SLOT_MS)
     pue = rolling_pue(curve.total_j, curve.it_j, slots)[at - slots]
-    lower, upper = _bounds(curve, at, slots)
+    lower, upper = _bounds(curve, at - slots, at)
     hidden = (coverage < MIN_DRAWN_COVERAGE) | ~np.isfinite(pue)
     drawn = [np.where(hidden, np.nan, column) for column in (pue, lower, upper)]
     return PueSeries(width, ends[at], drawn[0], drawn[1], drawn[2], coverage)
@@ -61,21 +61,15 @@ def _rows_energy(measured: Measured, rows: list[int], from_ms: int, to_ms: int) 
     return energy_j, 1 - Fraction(gap_ms, slots * SLOT_MS) if slots else Fraction(0)
 
 
-def _bounds(curve: FacilityCurve, at: Int64, slots: int) -> tuple[Float64, Float64]:
-    """Lowest and highest PUE of each window that the unknown energy allows."""
-    total_low, total_high = _energy_bounds(curve.total, at, slots)
-    it_low, it_high = _energy_bounds(curve.it, at, slots)
+def _bounds(curve: FacilityCurve, first: Int64, last: Int64) -> tuple[Float64, Float64]:
+    """Lowest and highest PUE of each window that its meters allow. (W,), (W,) [-]"""
+    total, it = bounds_between(curve, first, last)
     with np.errstate(divide="ignore", invalid="ignore"):
-        lower = total_low / np.where(it_high > 0, it_high, np.nan)
-        upper = total_high / np.where(it_low > 0, it_low, np.nan)
+        lower = total.lower_j / np.where(it.upper_j > 0, _endless(it), np.nan)
+        upper = _endless(total) / np.where(it.lower_j > 0, it.lower_j, np.nan)
     return lower, upper
 
 
-def _energy_bounds(curve: Weighted, at: Int64, slots: int) -> tuple[Float64, Float64]:
-    start = at - slots
-    energy = curve.energy_j[at] - curve.energy_j[start]
-    low = energy + curve.low_j[at] - curve.low_j[start] - curve.below_j[at] - curve.above_j[start]
-    high = energy + curve.high_j[at] - curve.high_j[start] + curve.above_j[at] + curve.below_j[start]
-    lowest = np.where(curve.no_low[at] > curve.no_low[start], 0.0, np.maximum(low, 0))
-    highest = np.where(curve.no_high[at] > curve.no_high[start], np.inf, high)
-    return lowest, highest
+def _endless(bounds: Bounds) -> Float64:
+    """Upper bounds, infinite where there is none. (W,) [J]"""
+    return np.where(bounds.upper_j < MAX_ENERGY_J, bounds.upper_j, np.inf)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from threading import Lock
+from zoneinfo import ZoneInfo
 
 from compliance.readers import Reader, SeriesReader
 from compliance.registry import Registered
@@ -18,6 +19,9 @@ from pue.energy.slots import Slots
 from pue.energy.stuck import mark_stuck
 
 _LOG = logging.getLogger(__name__)
+
+LEAST_IT_LOAD = Fraction(1, 100)
+"""Share of the registered IT power below which a day's ratio says nothing. [-]"""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -138,7 +142,15 @@ def _measure(reader: SeriesReader, facility: Registered, watermark_ms: int) -> M
         return None
     terms = facility_terms(facility)
     slots |= _stuck(reader, slots, terms, beyond_ms)
-    return Measured(facility_curve(slots, terms, min(starts), watermark_ms), min(starts), watermark_ms)
+    curve = facility_curve(
+        slots,
+        terms,
+        min(starts),
+        watermark_ms,
+        zone=ZoneInfo(facility.facts.timezone),
+        least_it_w=LEAST_IT_LOAD * facility.facts.it_power_kw * 1000,
+    )
+    return Measured(curve, min(starts), watermark_ms)
 
 
 def _stuck(

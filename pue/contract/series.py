@@ -19,7 +19,20 @@ TAGS = ("site", "meter", "quantity")
 READING_FIELDS = ("t0_ms", "count", "quality", "record")
 """Beside the time t1: request time, count (null without a value), quality bits, ledger record in the shard."""
 
-SLOT_FIELDS = ("energy_j", "unknown_j", "gap_ms", "below_j", "above_j", "flags", "revision", "topology")
+SLOT_FIELDS = (
+    "energy_j",
+    "unknown_j",
+    "under_j",
+    "over_j",
+    "gap_ms",
+    "below_j",
+    "above_j",
+    "below_capped_j",
+    "above_capped_j",
+    "flags",
+    "revision",
+    "topology",
+)
 """Beside the slot's start: see `pue.energy.slots.Slots`."""
 
 

@@ -9,90 +9,133 @@ import numpy as np
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.index import ascending, has
-from pue.energy.points import asked_ms
+from pue.energy.index import Bools, ascending, has
 from pue.energy.slots import Int64, Slots
-
-OVERLAP = 3
-"""Points after an edge among which is one that was asked for after it: of one meter at most two requests overlap."""
 
 _FEW = 1000
 _HALVINGS = 5
 _SMALL_MS = 1 << 30
-_SAFE_FLOAT_J = float(1 << 61)
+_SAFE = 1 << 61
 _WHOLE_FLOAT = float(1 << 52)
 
-Column = Callable[[Int64], Int64]
-"""Values at points given by their indices: only those beside edges are ever asked for."""
 
-Levels = Callable[[Int64], tuple[Int64, Int64]]
-"""Values on the left and on the right of intervals given by their indices."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Edges:
+    """The curve at E edges of successive slots, from the first point's to the one after the last point's.
+
+    Attributes
+    ----------
+    time_ms
+        The edges. (E,) [ms UTC]
+    inner
+        Those between two points.
+    left
+        Last point at or before each inner edge. (I,)
+    level_j
+        Estimate. (E,) [J]
+    below_j, above_j, below_capped_j, above_capped_j
+        As in `Slots`. (E,) [J]
+    is_refuted
+        Inner edges at which readings contradict the maximum power. (E,)
+    """
+
+    time_ms: Int64
+    inner: slice
+    left: Int64
+    level_j: Int64
+    below_j: Int64
+    above_j: Int64
+    below_capped_j: Int64
+    above_capped_j: Int64
+    is_refuted: Int64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unknown:
+    """I stretches of time in which anything up to the maximum power may have flowed.
+
+    Attributes
+    ----------
+    start_ms, end_ms
+        Half-open, ascending. (I,) [ms UTC]
+    power_w
+        The most the meter can carry. (I,) [W]
+    lead_mj, lag_mj
+        Energy at the start and at the end that cannot have flowed beyond what was counted. (I,) [mJ]
+    """
+
+    start_ms: Int64
+    end_ms: Int64
+    power_w: Int64
+    lead_mj: Int64
+    lag_mj: Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A meter's energy at P points, ascending in `t1_ms`; interval i lies between the points i and i + 1.
+    """A meter's energy at P points, ascending; interval i lies between the points i and i + 1.
 
     Attributes
     ----------
-    t0_ms, t1_ms
-        The true time of a point lies between them; estimates take t1. (P,) [ms UTC]
-    levels_j
-        Energy known to have flowed before the points on both sides of intervals, from any zero. [J]
-    limits_w
-        The most the meter can carry around points. [W]
+    t1_ms
+        Times that estimates take. (P,) [ms UTC]
+    edges_of
+        The curve at edges.
+    unknown_of
+        Stretches of unknown energy between the first and the last edge.
     unknown
-        Intervals whose energy is unknown: the level stays, anything up to the limit may have flowed. Ascending.
+        Intervals whose energy is unknown, ascending.
     flagged, flags
         Intervals with marks, in any order, and the marks.
     marks_ms, marks
         Marks of single moments: samples put aside, conflicts. [ms UTC, -]
+    free_ms, free_under_j, free_over_j
+        Moments at which known energy is less certain than its edges say, and by how much. [ms UTC, J]
     """
 
-    t0_ms: Int64
     t1_ms: Int64
-    levels_j: Levels
-    limits_w: Column
+    edges_of: Callable[[Int64], Edges]
+    unknown_of: Callable[[Int64], Unknown]
     unknown: Int64
     flagged: Int64
     flags: Int64
     marks_ms: Int64
     marks: Int64
-
-    def asked_ms(self, index: Int64) -> Int64:
-        """When points were asked for, at the earliest. [ms UTC]"""
-        return asked_ms(self.t0_ms[index], self.t1_ms[index])
+    free_ms: Int64
+    free_under_j: Int64
+    free_over_j: Int64
 
 
 def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
     """Cut the curve at slot edges: every slot from the first point's to the last point's."""
     if len(curve.t1_ms) == 0:
         return Slots.empty()
-    edges = _edges(int(curve.t1_ms[0]), int(curve.t1_ms[-1]))
-    left = last_before(curve.t1_ms, edges)
-    inner = slice(int(left[0] < 0), int(np.searchsorted(left, len(curve.t1_ms) - 1)))
-    left = left[inner]
-    start_ms = curve.t1_ms[left]
-    span_ms = curve.t1_ms[left + 1] - start_ms
-    level, below, above = _levels_at(curve, edges, inner, left, edges[inner] - start_ms, span_ms)
-    long = _long(curve, left, span_ms, max_gap_ms)
-    unknown_j, whole = _unknown(curve, edges)
-    flags = _slot_flags(curve, long, edges)
-    flags[whole] |= int(Flag.MISSING)
+    time_ms = slot_edges(int(curve.t1_ms[0]), int(curve.t1_ms[-1]))
+    edges = curve.edges_of(time_ms)
+    long = _long(curve, edges.left, max_gap_ms)
+    unknown_j, is_missing = _unknown_energy(curve.unknown_of(time_ms), time_ms)
+    flags = _slot_flags(curve, long, time_ms)
+    flags |= is_missing * np.int64(Flag.MISSING) | edges.is_refuted[:-1] * np.int64(Flag.LIMIT_REFUTED)
+    place = (curve.free_ms - time_ms[0]) // SLOT_MS
     return Slots(
-        start_ms=edges[:-1],
-        energy_j=np.diff(level),
+        start_ms=time_ms[:-1],
+        energy_j=np.diff(edges.level_j),
         unknown_j=unknown_j,
-        gap_ms=_gap_ms(curve, ascending(long, curve.unknown), edges),
-        below_j=below[:-1],
-        above_j=above[:-1],
+        under_j=_summed(place, curve.free_under_j, time_ms),
+        over_j=_summed(place, curve.free_over_j, time_ms),
+        gap_ms=_gap_ms(curve, ascending(long, curve.unknown), time_ms),
+        below_j=edges.below_j[:-1],
+        above_j=edges.above_j[:-1],
+        below_capped_j=edges.below_capped_j[:-1],
+        above_capped_j=edges.above_capped_j[:-1],
         flags=flags,
-        revision=np.zeros(len(edges) - 1, np.int64),
-        topology=np.full(len(edges) - 1, topology, np.int64),
+        revision=np.zeros(len(time_ms) - 1, np.int64),
+        topology=np.full(len(time_ms) - 1, topology, np.int64),
     )
 
 
-def _edges(first_ms: int, last_ms: int) -> Int64:
+def slot_edges(first_ms: int, last_ms: int) -> Int64:
+    """Edges of all slots from the one of a first to the one of a last time. [ms UTC]"""
     return np.arange(first_ms // SLOT_MS * SLOT_MS, (last_ms // SLOT_MS + 2) * SLOT_MS, SLOT_MS, dtype=np.int64)
 
 
@@ -105,66 +148,27 @@ def last_before(time_ms: Int64, edges: Int64) -> Int64:
     if len(edges) < _FEW:
         return np.searchsorted(time_ms, edges, side="right") - 1
     stride = 1 << _HALVINGS
-    slot = -((edges[0] - time_ms[stride - 1 :: stride]) // SLOT_MS)
+    slot = -((edges[0] - time_ms[stride - 1 :: stride]) // SLOT_MS)  # the first edge at or after each of these times
     place = np.cumsum(np.bincount(slot, minlength=len(edges))[: len(edges)]) * stride - 1
     for halving in reversed(range(_HALVINGS)):
         place += (np.take(time_ms, place + (1 << halving), mode="clip") <= edges) << halving
     return np.minimum(place, len(time_ms) - 1)
 
 
-def _long(curve: Curve, left: Int64, span_ms: Int64, max_gap_ms: int) -> Int64:
+def inner_edges(time_ms: Int64, edges: Int64) -> tuple[slice, Int64]:
+    """Which edges lie between two points, and the last point at or before each of these. (I,)"""
+    left = last_before(time_ms, edges)
+    inner = slice(int(left[0] < 0), int(np.searchsorted(left, len(time_ms) - 1)))
+    return inner, left[inner]
+
+
+def _long(curve: Curve, left: Int64, max_gap_ms: int) -> Int64:
     """Known intervals longer than a covered one may be; one longer than a slot has an edge inside."""
     if max_gap_ms >= SLOT_MS:
-        intervals = ascending(left[span_ms > max_gap_ms])
+        intervals = ascending(left[curve.t1_ms[left + 1] - curve.t1_ms[left] > max_gap_ms])
     else:
         intervals = np.flatnonzero(np.diff(curve.t1_ms) > max_gap_ms)
     return intervals[~has(curve.unknown, intervals)]
-
-
-def _levels_at(
-    curve: Curve, edges: Int64, inner: slice, left: Int64, since_ms: Int64, span_ms: Int64
-) -> tuple[Int64, Int64, Int64]:
-    """Estimate of the curve at edges, and how far below and above it the truth can lie.
-
-    Linear between the neighbouring points, rounded half up once. The truth is at least the level of the last point that
-    certainly lies before the edge, and at most that of the first that certainly lies after it. Before the first point
-    and after the last, and across unknown energy, the level stays.
-
-    References
-    ----------
-    METHOD.md, "Edge bounds".
-    """
-    low, high = curve.levels_j(left)
-    part = share(high - low, since_ms, span_ms)
-    after = _level_after(curve, edges[inner], left, since_ms, low, high)
-    level, below, above = (np.zeros_like(edges) for _ in range(3))
-    level[inner] = low + part
-    level[: inner.start], level[inner.stop :] = _ends_j(curve)
-    below[inner], above[inner] = part, after - low - part
-    return level, below, above
-
-
-def _ends_j(curve: Curve) -> tuple[int, int]:
-    """Level at the first and at the last point. [J]"""
-    if len(curve.t1_ms) == 1:
-        return 0, 0
-    low, high = curve.levels_j(np.array([0, len(curve.t1_ms) - 2]))
-    return int(low[0]), int(high[1])
-
-
-def _level_after(curve: Curve, edges: Int64, left: Int64, since_ms: Int64, low: Int64, high: Int64) -> Int64:
-    """Level of the first point that was asked for at or after each edge."""
-    last = len(curve.t1_ms) - 1
-    level = high.copy()
-    exact = np.flatnonzero(since_ms == 0)
-    exact = exact[curve.asked_ms(left[exact]) >= edges[exact]]
-    late = np.flatnonzero(curve.t0_ms[left + 1] < edges)
-    for distance in range(1, OVERLAP):
-        late = late[left[late] + distance < last]
-        late = late[curve.asked_ms(left[late] + distance) < edges[late]]
-        level[late] = curve.levels_j(left[late] + distance)[1]
-    level[exact] = low[exact]
-    return level
 
 
 def share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
@@ -180,7 +184,10 @@ def share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
 
 
 def exact_share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
-    """As `share`, in whole numbers only. [J]"""
+    """As `share`, in whole numbers only. [J]
+
+    energy = whole x span + rest, and whole x since is exact: only rest x since is divided, and rest is below span.
+    """
     whole, rest = np.divmod(energy_j, span_ms)
     if span_ms.max(initial=0) < _SMALL_MS:
         return np.asarray(whole * since_ms + (2 * rest * since_ms + span_ms) // (2 * span_ms), np.int64)
@@ -188,56 +195,75 @@ def exact_share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
     return np.asarray(whole * since_ms + part.astype(np.int64), np.int64)
 
 
-def energy_bound_j(power_w: int, time_ms: Int64) -> Int64:
+def power_mj(power_w: Int64, time_ms: Int64) -> Int64:
+    """Power x time, exact: W x ms are mJ. Beyond int64 the result is an array of Python integers. (N,) [mJ]"""
+    if int(power_w.max(initial=0)) * int(np.abs(time_ms).max(initial=0)) < _SAFE:
+        return np.asarray(power_w * time_ms, np.int64)
+    exact: Int64 = power_w.astype(object) * time_ms
+    return exact
+
+
+def joules_up(energy_mj: Int64) -> Int64:
+    """Whole joules, rounded up, at most `MAX_ENERGY_J`. (N,) [J]"""
+    return np.asarray(np.minimum(-(-energy_mj // 1000), MAX_ENERGY_J), np.int64)
+
+
+def energy_bound_j(power_w: int, time_ms: int) -> int:
     """Power x time, rounded up, at most `MAX_ENERGY_J`. [J]"""
-    seconds, rest = np.divmod(time_ms, 1000)
-    if power_w * (float(time_ms.max(initial=0)) / 1000 + 1) > _SAFE_FLOAT_J:
-        exact = [-(-power_w * time // 1000) for time in time_ms.tolist()]
-        return np.array([min(energy, MAX_ENERGY_J) for energy in exact], np.int64)
-    return np.asarray(power_w * seconds - (-power_w * rest) // 1000, np.int64)
+    return min(-(-power_w * time_ms // 1000), MAX_ENERGY_J)
 
 
 def _gap_ms(curve: Curve, uncovered: Int64, edges: Int64) -> Int64:
+    """Time per slot before the first point, in uncovered intervals and after the last point. (S,) [ms]"""
     t1 = curve.t1_ms
     starts = np.concatenate((edges[:1], t1[uncovered], t1[-1:]))
     ends = np.concatenate((t1[:1], t1[uncovered + 1], edges[-1:]))
-    _, slot, time_ms = _overlaps(starts, ends, edges)
-    return _summed(slot, time_ms, edges)
+    _, slot, from_ms, to_ms = _pieces(starts, ends, edges)
+    return _summed(slot, to_ms - from_ms, edges)
 
 
-def _unknown(curve: Curve, edges: Int64) -> tuple[Int64, Int64]:
-    """Per slot the most energy of unknown intervals, before the first point and after the last; slots they fill."""
-    ends_of = np.array([0, len(curve.t1_ms) - 1])
-    left, right = curve.limits_w(curve.unknown), curve.limits_w(curve.unknown + 1)
-    outer = curve.limits_w(ends_of)
-    starts = np.concatenate((edges[:1], curve.asked_ms(curve.unknown), curve.asked_ms(ends_of[1:])))
-    ends = np.concatenate((curve.t1_ms[:1], curve.t1_ms[curve.unknown + 1], edges[-1:]))
-    limits = np.concatenate((outer[:1], np.maximum(left, right), outer[1:]))
-    starts[1:] = np.maximum(starts[1:], ends[:-1])
-    interval, slot, time_ms = _overlaps(starts, ends, edges)
-    energy = np.zeros(len(edges) - 1, np.int64)
-    for power in sorted(set(limits.tolist())):
-        chosen = limits[interval] == power
-        touched = ascending(slot[chosen])
-        bound = energy_bound_j(power, _summed(slot[chosen], time_ms[chosen], edges)[touched])
-        energy[touched] = np.minimum(energy[touched], MAX_ENERGY_J - bound) + bound
-    touched = ascending(slot)
-    return energy, touched[_summed(slot, time_ms, edges)[touched] >= SLOT_MS]
+def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
+    """Per slot the most energy that can have flowed uncounted, and whether unknown time fills it. (S,) [J], (S,)
+
+    What can have flowed by a moment rises from 0 with the maximum power, after the lead was used up, to the whole
+    stretch's energy without lead and lag; a slot has the difference of this at its edges, rounded up at each.
+    """
+    stretch, slot, from_ms, to_ms = _pieces(unknown.start_ms, unknown.end_ms, edges)
+    power_w = unknown.power_w[stretch]
+    start_ms = unknown.start_ms[stretch]
+    lead_mj = unknown.lead_mj[stretch]
+    whole_mj = np.maximum(power_mj(power_w, unknown.end_ms[stretch] - start_ms) - lead_mj - unknown.lag_mj[stretch], 0)
+    flowed = [
+        joules_up(np.minimum(np.maximum(power_mj(power_w, moment_ms - start_ms) - lead_mj, 0), whole_mj))
+        for moment_ms in (from_ms, to_ms)
+    ]
+    energy = _summed(slot, flowed[1] - flowed[0], edges)
+    return energy, _summed(slot, to_ms - from_ms, edges) >= SLOT_MS
 
 
-def _overlaps(starts: Int64, ends: Int64, edges: Int64) -> tuple[Int64, Int64, Int64]:
-    """Intervals cut at edges: of every piece its interval, its slot and its length. [ms]"""
-    first, last = (starts - edges[0]) // SLOT_MS, (ends - 1 - edges[0]) // SLOT_MS
-    pieces = np.where(starts < ends, last - first + 1, 0)
-    interval = np.repeat(np.arange(len(starts)), pieces)
-    slot = np.arange(len(interval)) + (first - np.cumsum(pieces) + pieces)[interval]
-    return interval, slot, np.minimum(ends[interval], edges[slot + 1]) - np.maximum(starts[interval], edges[slot])
+def _pieces(starts: Int64, ends: Int64, edges: Int64) -> tuple[Int64, Int64, Int64, Int64]:
+    """I intervals cut at edges into P pieces: of every piece its interval, its slot, its start and its end. (P,) x 4
+
+    For slots of 15 minutes, an interval from 10 to 35 min has the pieces 10-15, 15-30 and 30-35 in the slots 0, 1, 2.
+    """
+    first = (starts - edges[0]) // SLOT_MS
+    last = (ends - 1 - edges[0]) // SLOT_MS
+    pieces = np.where(starts < ends, last - first + 1, 0)  # (I,)
+    first_piece = np.cumsum(pieces) - pieces  # (I,)
+    interval = np.repeat(np.arange(len(starts)), pieces)  # (P,)
+    nth = np.arange(len(interval)) - first_piece[interval]  # (P,) 0, 1, 2 ... within each interval
+    slot = first[interval] + nth
+    return interval, slot, np.maximum(starts[interval], edges[slot]), np.minimum(ends[interval], edges[slot + 1])
 
 
-def _summed(slot: Int64, time_ms: Int64, edges: Int64) -> Int64:
-    """Time per slot. [ms]"""
+def _summed(slot: Int64, values: Int64, edges: Int64) -> Int64:
+    """Sum of values per slot, at most `MAX_ENERGY_J`. (S,)"""
     result = np.zeros(len(edges) - 1, np.int64)
-    np.add.at(result, slot, time_ms)
+    if float(values.sum(dtype=np.float64)) < MAX_ENERGY_J:
+        np.add.at(result, slot, values)
+        return result
+    for place, value in zip(slot.tolist(), values.tolist(), strict=True):
+        result[place] = min(int(result[place]) + value, MAX_ENERGY_J)
     return result
 
 
@@ -245,21 +271,20 @@ def _slot_flags(curve: Curve, long: Int64, edges: Int64) -> Int64:
     intervals = np.concatenate((curve.flagged, long))
     starts = np.concatenate((curve.t1_ms[intervals], curve.marks_ms))
     ends = np.concatenate((curve.t1_ms[intervals + 1], curve.marks_ms))
-    return _spread(
-        starts, ends, np.concatenate((curve.flags, np.full(len(long), int(Flag.ALLOCATED)), curve.marks)), edges
-    )
+    marks = np.concatenate((curve.flags, np.full(len(long), int(Flag.ALLOCATED)), curve.marks))
+    return _spread(starts, ends, marks, edges)
 
 
 def _spread(starts: Int64, ends: Int64, flags: Int64, edges: Int64) -> Int64:
-    """Marks of intervals on every slot they touch; of moments only those in a slot."""
+    """Marks of intervals on every slot they touch; of moments only those in a slot. (S,)"""
     count = len(edges) - 1
     first = (starts - edges[0]) // SLOT_MS
     last = (np.maximum(ends - 1, starts) - edges[0]) // SLOT_MS
     inside = (first >= 0) & (first < count)
-    first, last, flags = first[inside], last[inside], flags[inside]
     result = np.zeros(count, np.int64)
-    for bit in bits_of(flags):
-        chosen = (flags & bit) != 0
+    for bit in bits_of(flags[inside]):
+        chosen = inside & ((flags & bit) != 0)
+        # +1 where an interval begins, -1 behind where it ends: the running sum is how many are open.
         steps = np.bincount(first[chosen], minlength=count + 1) - np.bincount(last[chosen] + 1, minlength=count + 1)
         result |= (np.cumsum(steps[:count]) > 0) * np.int64(bit)
     return result

@@ -6,47 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from pue.contract.errors import Fatal
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
-from pue.energy.balance import Balance, balances, tighten
+from pue.energy.contradictions import Doubt, without_contradictions
 from pue.energy.curves import bits_of
+from pue.energy.family import bounded_by_family
 from pue.energy.grid import Bools, Row, Term, cumulated, lay, span
 from pue.energy.slots import Int64, Slots
+from pue.energy.windows import local_day_edges
 
-__all__ = ["FacilityCurve", "Term", "Weighted", "facility_curve"]
+__all__ = ["FacilityCurve", "Term", "facility_curve"]
 
 ALL = 0
 """Key of all energy among the qualities."""
 MEASURED = -1
 """Key of energy without any mark."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Weighted:
-    """E_DC or E_IT as curves over E edges.
-
-    Attributes
-    ----------
-    energy_j
-        Energy of the counted slots since the first edge. (E,) [J]
-    below_j, above_j
-        Bounds of the curve at an edge relative to the estimate, >= 0. (E,) [J]
-    low_j, high_j
-        What all slots hold beyond `energy_j` at least and at most, since the first edge. (E,) [J]
-    no_low, no_high
-        Slots without a lower or upper bound since the first edge, counted once per meter. (E,) [-]
-    """
-
-    energy_j: Int64
-    below_j: Int64
-    above_j: Int64
-    low_j: Int64
-    high_j: Int64
-    no_low: Int64
-    no_high: Int64
+UTC_DAYS = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +38,6 @@ class FacilityCurve:
         The M terms valid in the time of the curve.
     edges_ms
         Slot edges. (E,) [ms UTC]
-    total, it
-        E_DC and E_IT with their bounds.
     total_j, it_j
         Cumulative E_DC and E_IT of the counted slots. (E,) [J]
     gap_ms
@@ -73,41 +50,39 @@ class FacilityCurve:
         Marks of all terms that weigh in a slot. (S,)
     quality_j
         By mark, cumulative energy weighed with |a| and |b| (one common unknown factor each). flag -> (2, E)
-    balances
-        Parents against their children.
+    doubts
+        What the meters contradict each other in.
     rows
-        Each term's own slots.
+        Each term's own slots, as they are believed. (M,)
     """
 
     terms: tuple[Term, ...]
     edges_ms: Int64
-    total: Weighted
-    it: Weighted
+    total_j: Int64
+    it_j: Int64
     gap_ms: Int64
     meter_j: Int64
     meter_gap_ms: Int64
     meter_slots: Int64
     flags: Int64
     quality_j: Mapping[int, Int64]
-    balances: tuple[Balance, ...]
+    doubts: tuple[Doubt, ...]
     rows: tuple[Row, ...]
 
-    @property
-    def total_j(self) -> Int64:
-        """Cumulative E_DC. (E,) [J]"""
-        return self.total.energy_j
 
-    @property
-    def it_j(self) -> Int64:
-        """Cumulative E_IT. (E,) [J]"""
-        return self.it.energy_j
-
-
-def facility_curve(slots: Mapping[SeriesKey, Slots], terms: Sequence[Term], from_ms: int, to_ms: int) -> FacilityCurve:
+def facility_curve(
+    slots: Mapping[SeriesKey, Slots],
+    terms: Sequence[Term],
+    from_ms: int,
+    to_ms: int,
+    *,
+    zone: ZoneInfo = UTC_DAYS,
+    least_it_w: Fraction = Fraction(0),
+) -> FacilityCurve:
     """Weigh the meters' slots into E_DC and E_IT over [from_ms, to_ms).
 
     A slot counts if all energy of every required meter in it is known: only then does it enter `total_j` and `it_j`,
-    so that a missing meter never makes a smaller or larger ratio. The bounds are of the whole time.
+    so that a missing meter never makes a smaller or larger ratio. The bounds of windows are of the whole time.
 
     Parameters
     ----------
@@ -117,6 +92,10 @@ def facility_curve(slots: Mapping[SeriesKey, Slots], terms: Sequence[Term], from
         Weights of the facility's meters.
     from_ms, to_ms
         Multiples of `SLOT_MS`. [ms UTC]
+    zone
+        Where the facility's days begin at midnight: meters are held against each other day by day.
+    least_it_w
+        IT load below which a ratio says nothing. [W]
 
     Raises
     ------
@@ -129,22 +108,32 @@ def facility_curve(slots: Mapping[SeriesKey, Slots], terms: Sequence[Term], from
     """
     edges = _edges(from_ms, to_ms)
     used = tuple(term for term in terms if span(term, edges)[0] < span(term, edges)[1])
-    rows = tighten([lay(slots.get(term.key), term, edges) for term in used])
+    rows = [lay(slots.get(term.key), term, edges) for term in used]
+    for name in ("a", "b"):
+        _check_range(rows, *_whole_weights(rows, name))
+    rows = bounded_by_family(rows)
+    rows, doubts = without_contradictions(rows, _days(from_ms, to_ms, zone), least_it_w)
     counted, gap_ms = _counted(rows, len(edges) - 1)
     return FacilityCurve(
         terms=used,
         edges_ms=edges,
-        total=_weigh(rows, [row.term.a for row in rows], counted),
-        it=_weigh(rows, [row.term.b for row in rows], counted),
+        total_j=_weigh(rows, "a", counted),
+        it_j=_weigh(rows, "b", counted),
         gap_ms=cumulated(gap_ms),
         meter_j=_stack([row.energy_j * counted for row in rows], len(edges)),
         meter_gap_ms=_stack([row.gap_ms for row in rows], len(edges)),
         meter_slots=_valid_slots(rows, len(edges)),
         flags=_flags(rows, len(edges) - 1),
         quality_j=_quality(rows, counted),
-        balances=balances(rows, len(edges) - 1),
+        doubts=doubts,
         rows=tuple(rows),
     )
+
+
+def _days(from_ms: int, to_ms: int, zone: ZoneInfo) -> Int64:
+    """First slot of each local day, and the end. (D + 1,)"""
+    borders = np.array(local_day_edges(from_ms, to_ms, zone), np.int64)
+    return np.unique((borders - from_ms) // SLOT_MS)
 
 
 def _edges(from_ms: int, to_ms: int) -> Int64:
@@ -182,56 +171,22 @@ def _counted(rows: Sequence[Row], count: int) -> tuple[Bools, Int64]:
     return anyone & ~missing, np.where(anyone, np.minimum(gap, SLOT_MS), SLOT_MS)
 
 
-def _weigh(rows: Sequence[Row], weights: Sequence[Fraction], counted: Bools) -> Weighted:
-    """Weighted sums in whole units of the weights' common denominator, rounded once per edge, bounds outwards."""
+def _whole_weights(rows: Sequence[Row], name: str) -> tuple[list[int], int]:
+    """Weights in whole units of their common denominator, and how many of these are one. (M,)"""
+    weights: list[Fraction] = [getattr(row.term, name) for row in rows]
     unit = math.lcm(*(weight.denominator for weight in weights))
-    numbers = [int(weight * unit) for weight in weights]
-    _check_range(rows, numbers, unit)
-    count = len(counted)
-    energy, below, above = (np.zeros(size, np.int64) for size in (count, count + 1, count + 1))
+    return [int(weight * unit) for weight in weights], unit
+
+
+def _weigh(rows: Sequence[Row], name: str, counted: Bools) -> Int64:
+    """Weighted sum of the counted slots, rounded once per edge. (E,) [J]"""
+    numbers, unit = _whole_weights(rows, name)
+    energy = np.zeros(len(counted), np.int64)
     for row, number in zip(rows, numbers, strict=True):
-        under, over = (row.below_j, row.above_j) if number > 0 else (row.above_j, row.below_j)
-        for whole, part in ((energy, row.energy_j), (below, under), (above, over)):
-            if number:
-                whole += part if number == 1 else (number if whole is energy else abs(number)) * part
-    low, high, no_low, no_high = _unknown(rows, numbers, energy, counted)
-    return Weighted(
-        energy_j=_divided(cumulated(energy * counted), unit, unit // 2),
-        below_j=_divided(below, unit, 2 * unit - 1),
-        above_j=_divided(above, unit, 2 * unit - 1),
-        low_j=_divided(low, unit, 0),
-        high_j=_divided(high, unit, unit - 1),
-        no_low=no_low,
-        no_high=no_high,
-    )
-
-
-def _divided(values: Int64, unit: int, add: int) -> Int64:
-    """(values + add) / unit, rounded down: with half a unit to the nearest, with a unit less one upwards.
-
-    Edge bounds get one unit more, for what the rounding of the curves can hide.
-    """
-    return values if unit == 1 else (values + add) // unit
-
-
-def _unknown(
-    rows: Sequence[Row], numbers: Sequence[int], energy_j: Int64, counted: Bools
-) -> tuple[Int64, Int64, Int64, Int64]:
-    """Cumulative energy beyond the counted slots' at least and at most, and slots without a lower or upper bound."""
-    count = len(counted)
-    inexact = [(row, number) for row, number in zip(rows, numbers, strict=True) if number and not row.is_exact]
-    if not inexact and counted.all():
-        nothing = np.broadcast_to(np.int64(0), count + 1)
-        return nothing, nothing, nothing, nothing
-    low = energy_j * ~counted
-    high = low.copy()
-    no_low, no_high = (np.zeros(count, np.int64) for _ in range(2))
-    for row, number in inexact:
-        least, most = (row.low_j, row.high_j) if number > 0 else (row.high_j, row.low_j)
-        low += number * least
-        high += number * most
-        (no_high if number > 0 else no_low)[row.unbounded] += 1
-    return cumulated(low), cumulated(high), cumulated(no_low), cumulated(no_high)
+        if number:
+            energy += row.energy_j if number == 1 else number * row.energy_j
+    curve = cumulated(energy * counted)
+    return curve if unit == 1 else np.asarray((curve + unit // 2) // unit, np.int64)
 
 
 def _check_range(rows: Sequence[Row], numbers: Sequence[int], unit: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -74,7 +74,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One term over S slots and S + 1 edges, zero outside its validity.
+    """One term over S slots and E = S + 1 edges, zero outside its validity.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Row:
     energy_j
         Known energy. (S,) [J]
     low_j, high_j
-        What the slot holds beyond `energy_j`, at least and at most. (S,) [J]
+        What the slot holds beyond `energy_j`, at least (0 or less, unless other meters say more) and at most. (S,) [J]
     known, unbounded
         Nothing is unknown; there is no upper bound. (S,)
     gap_ms
@@ -93,9 +93,13 @@ class Row:
     flags
         Marks. (S,)
     below_j, above_j
-        Edge bounds relative to the estimate. (S + 1,) [J]
+        Edge bounds relative to the estimate, under the meter's maximum power. (E,) [J]
     is_exact
         It is known that no slot holds more or less than `energy_j`.
+    is_borrowed
+        Slots whose bounds come from other meters. (S,)
+    free
+        The row if its maximum power is not believed, for windows in which it was refuted; None where it never was.
     """
 
     term: Term
@@ -111,6 +115,8 @@ class Row:
     below_j: Int64
     above_j: Int64
     is_exact: bool = False
+    is_borrowed: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    free: Row | None = None
 
     @property
     def active(self) -> Bools:
@@ -119,9 +125,22 @@ class Row:
         result[self.first : self.last] = True
         return result
 
-    def is_lacking(self, first: int, last: int) -> bool:
+    @property
+    def weighs(self) -> bool:
+        """Whether the meter counts for anything."""
+        return bool(self.term.a or self.term.b)
+
+    def lacks(self, first: int, last: int) -> bool:
         """Whether anything is unknown in some slots in which the term is valid."""
         return not self.known[max(first, self.first) : min(last, self.last)].all()
+
+    def marks(self, first: int, last: int) -> int:
+        """Marks of the slots of a window."""
+        return int(np.bitwise_or.reduce(self.flags[first:last], initial=0))
+
+    def borrows(self, first: int, last: int) -> bool:
+        """Whether bounds of slots in a window come from other meters."""
+        return bool(self.is_borrowed[first:last].any())
 
     @property
     def least_j(self) -> Int64:
@@ -134,24 +153,6 @@ class Row:
         most = self.energy_j + self.high_j + self.below_j[:-1] + self.above_j[1:]
         return np.where(self.unbounded, UNBOUNDED_J, most)
 
-    def overshoot_j(self, first: int, last: int) -> tuple[int, int]:
-        """How far a window's bounds from edges and unknown slots are under nothing, and over what the meter can carry.
-
-        A limit that the known energy alone passes is not believed. [J]
-        """
-        energy = int(self.energy_j[first:last].sum())
-        edges = int(self.below_j[last]) + int(self.above_j[first])
-        under = max(edges - energy - int(self.low_j[first:last].sum()), 0)
-        return under, self._over_j(first, last, energy)
-
-    def _over_j(self, first: int, last: int, energy_j: int) -> int:
-        time_ms = (min(last, self.last) - max(first, self.first)) * SLOT_MS
-        spare_j = self.term.max_power_w * time_ms // 1000 - energy_j
-        if self.term.max_power_w <= 0 or spare_j < 0 or self.unbounded[first:last].any():
-            return 0
-        slack = int(self.above_j[last]) + int(self.below_j[first]) + int(self.high_j[first:last].sum())
-        return max(slack - spare_j, 0)
-
     def bounded(self, least_j: Int64, most_j: Int64) -> Row:
         """The row with unknown energy held between bounds of the slots, each taken alone. [J]"""
         unknown = self.active & ~self.known
@@ -160,12 +161,39 @@ class Row:
         bounded = unknown & (most_j < UNBOUNDED_J)
         high = np.where(bounded, np.where(self.unbounded, most, np.minimum(self.high_j, most)), self.high_j)
         low = np.where(unknown, np.maximum(self.low_j, least), self.low_j)
-        return replace(self, low_j=low, high_j=high, unbounded=self.unbounded & ~bounded)
+        is_borrowed = unknown & ((high != self.high_j) | (low != self.low_j) | (self.unbounded & bounded))
+        return replace(
+            self, low_j=low, high_j=high, unbounded=self.unbounded & ~bounded, is_borrowed=is_borrowed, is_exact=False
+        )
+
+    def doubted(self, slots: Bools, mark: Flag) -> Row:
+        """The row with the energy of some slots unknown up to the meter's limit: meters contradict each other."""
+        here = slots & self.active
+        limit_j = max(self.term.max_power_w, 0) * (SLOT_MS // 1000)
+        return replace(
+            self,
+            energy_j=np.where(here, 0, self.energy_j),
+            low_j=np.where(here, 0, self.low_j),
+            high_j=np.where(here, limit_j, self.high_j),
+            known=self.known & ~here,
+            unbounded=np.where(here, limit_j == 0, self.unbounded),
+            flags=np.where(here, self.flags | int(mark), self.flags),
+            is_exact=False,
+            free=None if self.free is None else self.free.doubted(slots, mark).without_limit(),
+        )
+
+    def without_limit(self) -> Row:
+        """The row with no upper bound where something is unknown and no other meter bounds it."""
+        endless = self.active & ~self.known & ~self.is_borrowed
+        return replace(
+            self, high_j=np.where(endless, 0, self.high_j), unbounded=self.unbounded | endless, is_exact=False
+        )
 
 
 def span(term: Term, edges: Int64) -> tuple[int, int]:
     """First slot of the term on the grid and first slot after it."""
-    start, count = int(edges[0]), len(edges) - 1
+    start = int(edges[0])
+    count = len(edges) - 1
     first = min(max(0, -((start - term.from_ms) // SLOT_MS)), count)
     last = count if term.to_ms is None else min(-((start - term.to_ms) // SLOT_MS), count)
     return first, max(first, last)
@@ -174,52 +202,68 @@ def span(term: Term, edges: Int64) -> tuple[int, int]:
 def lay(slots: Slots | None, term: Term, edges: Int64) -> Row:
     """Put a term's slots on the grid; a slot that is not there is unknown up to the meter's limit."""
     slots = Slots.empty() if slots is None else slots
+    row = _laid(slots, term, edges, capped=True)
+    if int(np.bitwise_or.reduce(row.flags, initial=0)) & Flag.LIMIT_REFUTED:
+        free = _laid(slots, term, edges, capped=False)
+        row = replace(row, free=free.without_limit())
+    return _with_calibration(row, edges)
+
+
+def _laid(slots: Slots, term: Term, edges: Int64, *, capped: bool) -> Row:
     first, last = span(term, edges)
     count = len(edges) - 1
     offset = (int(edges[0]) - int(slots.start_ms[0])) // SLOT_MS if len(slots) else 0
     unbroken = len(slots) and int(slots.start_ms[-1] - slots.start_ms[0]) == (len(slots) - 1) * SLOT_MS
     if unbroken and first == 0 and last == count and 0 <= offset < len(slots) - count:
-        return _whole(slots.select(slice(offset, offset + count + 1)), term)
-    return _with_ends(_scattered(slots, term, edges))
+        return _whole(slots.select(slice(offset, offset + count + 1)), term, capped=capped)
+    return _with_ends(_scattered(slots, term, edges, capped=capped))
 
 
-def _whole(slots: Slots, term: Term) -> Row:
-    """A term with every slot of the grid and the one after it: views, nothing is copied."""
+def _whole(slots: Slots, term: Term, *, capped: bool) -> Row:
+    """A term with every slot of the grid and the one after it: views, hardly anything is copied."""
     count = len(slots) - 1
     unknown_j = slots.unknown_j[:-1]
-    known, endless = unknown_j == 0, unknown_j >= MAX_ENERGY_J
-    is_exact = bool(known.all())
+    known = unknown_j == 0
+    unbounded = unknown_j >= MAX_ENERGY_J
+    is_exact = bool(known.all()) and not slots.under_j[:-1].any() and not slots.over_j[:-1].any()
     nothing = np.broadcast_to(np.int64(0), count)
     return Row(
         term=term,
         first=0,
         last=count,
         energy_j=slots.energy_j[:-1],
-        low_j=nothing,
-        high_j=nothing if is_exact else np.where(endless, 0, unknown_j),
+        low_j=nothing if is_exact else -slots.under_j[:-1],
+        high_j=nothing if is_exact else np.where(unbounded, 0, unknown_j) + slots.over_j[:-1],
         known=known,
-        unbounded=endless,
+        unbounded=unbounded,
         gap_ms=slots.gap_ms[:-1],
         flags=slots.flags[:-1],
-        below_j=slots.below_j,
-        above_j=slots.above_j,
+        below_j=slots.below_capped_j if capped else slots.below_j,
+        above_j=slots.above_capped_j if capped else slots.above_j,
         is_exact=is_exact,
+        is_borrowed=np.broadcast_to(np.False_, count),
     )
 
 
-def _scattered(slots: Slots, term: Term, edges: Int64) -> Row:
+def _scattered(slots: Slots, term: Term, edges: Int64, *, capped: bool) -> Row:
     """A term that is not valid all the time, or lacks slots."""
     first, last = span(term, edges)
     place = (slots.start_ms - edges[0]) // SLOT_MS
     inside = (place >= first) & (place < last)
-    at, found = place[inside], slots.select(inside)
+    at = place[inside]
+    found = slots.select(inside)
     row = _absent(term, first, last, len(edges) - 1)
-    row.energy_j[at], row.gap_ms[at], row.flags[at] = found.energy_j, found.gap_ms, found.flags
-    endless = found.unknown_j >= MAX_ENERGY_J
-    row.high_j[at], row.unbounded[at] = np.where(endless, 0, found.unknown_j), endless
+    row.energy_j[at] = found.energy_j
+    row.gap_ms[at] = found.gap_ms
+    row.flags[at] = found.flags
+    unbounded = found.unknown_j >= MAX_ENERGY_J
+    row.low_j[at] = -found.under_j
+    row.high_j[at] = np.where(unbounded, 0, found.unknown_j) + found.over_j
+    row.unbounded[at] = unbounded
     row.known[at] = found.unknown_j == 0
     on_edge = (place >= first) & (place <= last)
-    row.below_j[place[on_edge]], row.above_j[place[on_edge]] = slots.below_j[on_edge], slots.above_j[on_edge]
+    row.below_j[place[on_edge]] = (slots.below_capped_j if capped else slots.below_j)[on_edge]
+    row.above_j[place[on_edge]] = (slots.above_capped_j if capped else slots.above_j)[on_edge]
     return row
 
 
@@ -241,6 +285,7 @@ def _absent(term: Term, first: int, last: int, count: int) -> Row:
         flags=valid * int(Flag.MISSING),
         below_j=np.zeros(count + 1, np.int64),
         above_j=np.zeros(count + 1, np.int64),
+        is_borrowed=np.zeros(count, np.bool_),
     )
 
 
@@ -250,12 +295,27 @@ def _with_ends(row: Row) -> Row:
     if row.first > 0:
         low[row.first] -= above[row.first]
         high[row.first] += below[row.first]
-        below[row.first] = above[row.first] = 0
+        below[row.first] = 0
+        above[row.first] = 0
     if row.last < len(row.energy_j):
         low[row.last - 1] -= below[row.last]
         high[row.last - 1] += above[row.last]
-        below[row.last] = above[row.last] = 0
+        below[row.last] = 0
+        above[row.last] = 0
     return replace(row, low_j=low, high_j=high, below_j=below, above_j=above)
+
+
+def _with_calibration(row: Row, edges: Int64) -> Row:
+    """Mark the slots for which no certificate of the meter holds."""
+    term = row.term
+    if term.is_calibration_known and term.calibrated_to_ms is None:
+        return row
+    is_open = np.zeros(len(edges) - 1, np.bool_)
+    if not term.is_calibration_known:
+        is_open[:] = True
+    if term.calibrated_to_ms is not None:
+        is_open |= edges[1:] > term.calibrated_to_ms
+    return replace(row, flags=np.where(is_open & row.active, row.flags | int(Flag.UNCALIBRATED), row.flags))
 
 
 def cumulated(values: npt.NDArray[np.int64] | Bools) -> Int64:

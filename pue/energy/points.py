@@ -14,25 +14,28 @@ from pue.energy.slots import Int64, Samples
 from pue.energy.versions import FLOAT32_BITS, RegisterVersion, counts_per_ms, usable_counts, version_at
 
 MAX_POLL_MS = 60_000
-"""No reply is waited for longer: a request further back is taken to be this old. [ms]"""
+"""A reading that took longer says too little about when it was true, and is set aside. [ms]"""
 
-_BLOCK = 1 << 17
-_LEAP = 1 << 44  # a block's rises of at most this never pass int64
+_BLOCK = 1 << 14
+"""Readings looked at together: four columns of them and one temporary stay in a processor's cache."""
+_LEAP = 1 << 44
+"""Rises up to this are summed over a block without leaving int64. [counts]"""
 _NEARLY = 1 - 1e-9
+"""Makes a float limit err towards a closer look."""
 _NONE = np.empty(0, np.int64)
 _NO_VALUE = int(NO_VALUE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Readings with a value in their register's range, one per time, ascending.
+    """P readings with a value in their register's range, one per time, ascending.
 
     Attributes
     ----------
     t0_ms, t1_ms, count, quality
-        As in `Samples`. (P,)
+        As in `Samples`, with t0 <= t1 <= t0 + `MAX_POLL_MS`. (P,)
     starts, versions
-        First point of each run of one version, and the version's index. (R,)
+        First point of each of R runs of one version, and the version's index. (R,)
     marks
         All quality bits that occur.
     declared
@@ -59,10 +62,6 @@ class Points:
         """Index of the version of points."""
         return self.versions[np.searchsorted(self.starts, index, side="right") - 1]
 
-    def asked_ms(self, index: Int64) -> Int64:
-        """When points were asked for, at the earliest. [ms UTC]"""
-        return asked_ms(self.t0_ms[index], self.t1_ms[index])
-
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """Version, first point and end of each run."""
         starts = self.starts.tolist()
@@ -85,11 +84,6 @@ class Points:
         )
 
 
-def asked_ms(t0_ms: Int64, t1_ms: Int64) -> Int64:
-    """Time before which a reading cannot have been true: its request, if that is believable. [ms UTC]"""
-    return np.minimum(np.maximum(t0_ms, t1_ms - MAX_POLL_MS), t1_ms)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
     """What one look at readings found: all are usable and ascend; pairs that need a closer look; quality bits."""
@@ -105,10 +99,12 @@ def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: b
     Returns
     -------
     tuple
-        The points, and each pair's left point where it is not plain that the register rose within its limit.
+        The points, and the left point of each pair that is not plain: a pair is plain if its rise, counted from reply
+        to reply and from request to request, is none that the maximum power could not make.
     """
     if _one_version(samples, versions):
-        scan = (_scan_gauge if gauge else _scan)(samples.t1_ms, samples.count, samples.quality, versions[0])
+        look = _scan_gauge if gauge else _scan
+        scan = look(samples.t0_ms, samples.t1_ms, samples.count, samples.quality, versions[0])
         if scan.clean and scan.marks & _NO_VALUE == 0:
             start = np.zeros(1, np.int64)
             columns = (samples.t0_ms, samples.t1_ms, samples.count, samples.quality)
@@ -121,12 +117,12 @@ def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: b
 
 
 def suspects_of(points: Points, versions: Sequence[RegisterVersion]) -> Int64:
-    """Left points of pairs that need a closer look: not plainly a rise within the limit, or of two versions."""
+    """Left points of pairs that are not plain, or of two versions."""
     found = [points.starts[1:] - 1]
     for version, start, end in points.runs():
         part = slice(start, end)
-        scan = _scan(points.t1_ms[part], points.count[part], points.quality[part], versions[version])
-        found.append(start + scan.suspects)
+        columns = (points.t0_ms[part], points.t1_ms[part], points.count[part], points.quality[part])
+        found.append(start + _scan(*columns, versions[version]).suspects)
     return ascending(*found)
 
 
@@ -138,57 +134,92 @@ def _one_version(samples: Samples, versions: Sequence[RegisterVersion]) -> bool:
     return versions[0].from_ms <= first_ms and (end_ms is None or last_ms < end_ms)
 
 
-def _scan_gauge(t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion) -> Scan:
+def _scan_gauge(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion) -> Scan:
     lowest, highest = usable_counts(version, gauge=True)
-    clean = bool((t1_ms[1:] > t1_ms[:-1]).all()) and lowest <= int(count.min()) and int(count.max()) <= highest
-    return Scan(clean, _NONE, int(np.bitwise_or.reduce(quality)))
+    took_ms = t1_ms - t0_ms
+    in_order = bool((t1_ms[1:] > t1_ms[:-1]).all())
+    in_time = int(took_ms.min()) >= 0 and int(took_ms.max()) <= MAX_POLL_MS
+    in_range = lowest <= int(count.min()) and int(count.max()) <= highest
+    return Scan(in_order and in_time and in_range, _NONE, int(np.bitwise_or.reduce(quality)))
 
 
-def _scan(t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion) -> Scan:
-    """Look at every reading of a register once, a block at a time so that the one temporary stays in the cache."""
+def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion) -> Scan:
+    """Look at every reading of a register once, a block at a time so that temporaries stay in the cache.
+
+    A block's shortest time and largest difference of reply times give one limit under which every rise in it is plain.
+    The few above it are looked at one by one.
+    """
     lowest, highest = usable_counts(version, gauge=False)
-    last, rate = len(count) - 1, counts_per_ms(version)
-    changes = np.empty(min(_BLOCK, last), np.int64)
-    marks, shortest_ms, longest_ms = int(quality[0]), 1, []
-    found, ends = [_NONE], [0]
+    rate = counts_per_ms(version)
+    last = len(count) - 1
+    temporary = np.empty(min(_BLOCK, last) + 1, np.int64)
+    marks = int(np.bitwise_or.reduce(quality))
+    quickest_ms = slowest_ms = int(t1_ms[0] - t0_ms[0])
+    shortest_ms = 1
+    longest_ms: list[int] = []
+    turns = [_NONE]
+    ends = [0]
     for start in range(0, last, _BLOCK):
         end = min(start + _BLOCK, last)
-        earlier, later, change = slice(start, end), slice(start + 1, end + 1), changes[: end - start]
-        np.subtract(t1_ms[later], t1_ms[earlier], out=change)
+        took = np.subtract(t1_ms[start : end + 1], t0_ms[start : end + 1], out=temporary[: end + 1 - start])
+        quickest, slowest = int(took.min()), int(took.max())
+        change = np.subtract(t1_ms[start + 1 : end + 1], t1_ms[start:end], out=temporary[: end - start])
         least_ms = int(change.min())
         longest_ms.append(int(change.max()))
-        np.subtract(count[later], count[earlier], out=change)
-        found.append(start + _turns(change, least_ms * rate))
+        change = np.subtract(count[start + 1 : end + 1], count[start:end], out=change)
+        # From request to request at least this long: replies differ by no more than slowest - quickest.
+        turns.append(start + _turns(change, (least_ms - (slowest - quickest)) * rate - _margin(version)))
+        quickest_ms = min(quickest_ms, quickest)
+        slowest_ms = max(slowest_ms, slowest)
         shortest_ms = min(shortest_ms, least_ms)
-        marks |= int(np.bitwise_or.reduce(quality[later]))
         ends.append(end)
-    turns = np.concatenate(found)
-    before, after = count[turns], count[turns + 1]
-    extremes = np.concatenate((before, after, count[ends]))
-    least, most = int(extremes.min()), int(extremes.max())
-    suspects = [turns[(after < before) | (after - before > (t1_ms[turns + 1] - t1_ms[turns]) * rate)]]
-    for (start, end), time_ms in zip(pairwise(ends), longest_ms, strict=True):
-        if time_ms * rate >= _least_wrap(most, version):
-            span_ms = t1_ms[start + 1 : end + 1] - t1_ms[start:end]
-            suspects.append(start + np.flatnonzero(span_ms * rate >= _least_wrap(most, version)))
-    return Scan(shortest_ms > 0 and lowest <= least and most <= highest, ascending(*suspects), marks)
+    turn = np.concatenate(turns)
+    # Between turns a register only rises, so its extremes lie beside turns or at the ends of blocks.
+    extremes = np.concatenate((count[turn], count[turn + 1], count[ends]))
+    usable = lowest <= int(extremes.min()) and int(extremes.max()) <= highest
+    in_time = quickest_ms >= 0 and slowest_ms <= MAX_POLL_MS
+    wraps = _unseen_wraps(t1_ms, ends, longest_ms, int(extremes.max()), version)
+    return Scan(
+        shortest_ms > 0 and usable and in_time, ascending(_not_plain(t0_ms, t1_ms, count, turn, version), wraps), marks
+    )
 
 
 def _turns(rise: Int64, plain: float) -> Int64:
-    """Where a register falls or rises by more than is plain: it is lowest and highest beside these and at the ends.
+    """Where a register falls, or rises by more than is plain.
 
-    As a number without sign a fall is above any rise, so that one comparison finds both.
+    A negative number seen as one without sign is above every positive one: one comparison finds falls and leaps.
     """
     limit = min(max(int(plain), 0), _LEAP)
     return np.flatnonzero(rise.view(np.uint64) > np.uint64(limit))
 
 
-def _least_wrap(highest: int, version: RegisterVersion) -> float:
-    """What the register can at least have run between two replies if it wrapped. [counts]"""
+def _margin(version: RegisterVersion) -> float:
+    """What rounding two levels to whole joules can add to a rise. [counts]"""
+    return float(version.rounding_j / version.step_j)
+
+
+def _not_plain(t0_ms: Int64, t1_ms: Int64, count: Int64, turn: Int64, version: RegisterVersion) -> Int64:
+    """Those of some pairs whose rise is not plain; one too many does no harm."""
+    rise = count[turn + 1] - count[turn]
+    time_ms = np.minimum(t1_ms[turn + 1] - t1_ms[turn], t0_ms[turn + 1] - t0_ms[turn])
+    plain = time_ms * (counts_per_ms(version) * _NEARLY) - _margin(version)
+    return np.asarray(turn[(rise < 0) | (rise > plain)], np.int64)
+
+
+def _unseen_wraps(
+    t1_ms: Int64, ends: Sequence[int], longest_ms: Sequence[int], highest: int, version: RegisterVersion
+) -> Int64:
+    """Pairs so long that the register can have wrapped between them and looks as if it only rose."""
     if version.modulus is None:
-        return np.inf
-    slack = MAX_POLL_MS * counts_per_ms(version) + (2 + (highest >> FLOAT32_BITS))
-    return version.modulus * _NEARLY - slack
+        return _NONE
+    rate = counts_per_ms(version)
+    slack = MAX_POLL_MS * rate + (2 + (highest >> FLOAT32_BITS))
+    least_ms = (version.modulus * _NEARLY - slack) / rate
+    found = [_NONE]
+    for (start, end), time_ms in zip(pairwise(ends), longest_ms, strict=True):
+        if time_ms >= least_ms:
+            found.append(start + np.flatnonzero(np.diff(t1_ms[start : end + 1]) >= least_ms))
+    return np.concatenate(found)
 
 
 # When the readings are not simply in order
@@ -196,17 +227,23 @@ def _least_wrap(highest: int, version: RegisterVersion) -> float:
 
 def _cleaned(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: bool) -> Points:
     """Readings with a usable value, one per time, ascending; the others become marks."""
-    columns, clashes = _unique(_select(samples, (samples.quality & _NO_VALUE) == 0))
+    valued = _select(samples, (samples.quality & _NO_VALUE) == 0)
+    is_slow = valued.t1_ms - valued.t0_ms > MAX_POLL_MS
+    slow = valued.t1_ms[is_slow]
+    columns, clashes = _unique(_select(valued, ~is_slow))
     version = version_at(columns.t1_ms, versions)
     problem = np.zeros_like(columns.count)
     for index, row in enumerate(versions):
         mine = version == index
         problem[mine] = _problems(columns.count[mine], row, gauge=gauge)
-    aside, keep = problem != 0, (problem == 0) & (version >= 0)
-    kept, version = _select(columns, keep), version[keep]
+    aside = problem != 0
+    keep = ~aside & (version >= 0)
+    kept = _select(columns, keep)
+    version = version[keep]
     starts = np.flatnonzero(np.diff(version, prepend=-1))
+    conflict = np.full_like(clashes, int(Flag.CONFLICT))
     return Points(
-        t0_ms=kept.t0_ms,
+        t0_ms=np.minimum(kept.t0_ms, kept.t1_ms),  # a clock that was set back while the meter answered
         t1_ms=kept.t1_ms,
         count=kept.count,
         quality=kept.quality,
@@ -214,8 +251,8 @@ def _cleaned(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: bo
         versions=version[starts],
         marks=int(np.bitwise_or.reduce(kept.quality, initial=0)),
         declared=np.empty(0, np.int64),
-        aside_ms=np.concatenate((columns.t1_ms[aside], clashes)),
-        aside=np.concatenate((problem[aside], np.full_like(clashes, int(Flag.CONFLICT)))),
+        aside_ms=np.concatenate((columns.t1_ms[aside], clashes, slow)),
+        aside=np.concatenate((problem[aside], conflict, np.full_like(slow, int(Flag.SLOW)))),
     )
 
 

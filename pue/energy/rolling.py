@@ -15,16 +15,15 @@ import numpy.typing as npt
 from pue.contract.errors import Fatal
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.facility import ALL, MEASURED, FacilityCurve, Weighted
+from pue.energy.between import Bounds, meter_bounds, refutes_limit, weighted_bounds
+from pue.energy.facility import ALL, MEASURED, FacilityCurve
+from pue.energy.grid import Row
 from pue.energy.slots import Int64
 from pue.energy.uncertainty import u_pue
 
 BLOCK = 32_768
 """Windows computed at a time, so that temporaries stay in the cache. [windows]"""
 
-
-MAX_WHOLE_FLOAT = 1 << 53
-"""Up to here every whole number is a float. [J]"""
 
 Float64 = npt.NDArray[np.float64]
 
@@ -80,6 +79,35 @@ class WindowResult:
     coverage_by_meter: Mapping[str, Fraction] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """Energy of the counted slots of W windows, and their time not covered. (W,) each
+
+    Attributes
+    ----------
+    total_j, it_j
+        E_DC and E_IT. [J]
+    gap_ms
+        Time in which not all required meters are covered. [ms]
+    """
+
+    total_j: Int64
+    it_j: Int64
+    gap_ms: Int64
+
+
+def counted_between(curve: FacilityCurve, first: Int64, last: Int64) -> Counted:
+    """What was counted between two edges of each of W windows."""
+    return Counted(*(column[last] - column[first] for column in (curve.total_j, curve.it_j, curve.gap_ms)))
+
+
+def bounds_between(curve: FacilityCurve, first: Int64, last: Int64) -> tuple[Bounds, Bounds]:
+    """Bounds of E_DC and of E_IT between two edges of each of W windows."""
+    total = weighted_bounds(curve.rows, [term.a for term in curve.terms], first, last)
+    it = weighted_bounds(curve.rows, [term.b for term in curve.terms], first, last)
+    return total, it
+
+
 def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResult:
     """Everything known of one window inside the curve.
 
@@ -99,31 +127,34 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
     ----------
     METHOD.md, "Window".
     """
-    first, last = _place(curve, from_ms), _place(curve, to_ms)
+    first = _place(curve, from_ms)
+    last = _place(curve, to_ms)
     if first > last:
         raise Fatal(f"window [{from_ms}, {to_ms}) ends before it starts; swap its bounds")
-    beyond = [row.overshoot_j(first, last) for row in curve.rows]
-    total_j, total_lower_j, total_upper_j = _bounds(curve.total, [term.a for term in curve.terms], beyond, first, last)
-    it_j, it_lower_j, it_upper_j = _bounds(curve.it, [term.b for term in curve.terms], beyond, first, last)
-    energy = _rise(curve.meter_j, first, last)
-    pue = Fraction(total_j, it_j) if it_j > 0 else None
+    places = np.array([first], np.int64), np.array([last], np.int64)
+    counted = counted_between(curve, *places)
+    total, it = bounds_between(curve, *places)
+    total_j = int(counted.total_j[0])
+    it_j = int(counted.it_j[0])
+    length_ms = to_ms - from_ms
     return WindowResult(
         from_ms=from_ms,
         to_ms=to_ms,
         total_j=total_j,
         it_j=it_j,
-        total_lower_j=total_lower_j,
-        total_upper_j=total_upper_j,
-        it_lower_j=it_lower_j,
-        it_upper_j=it_upper_j,
-        coverage=_coverage(curve.gap_ms, first, last, to_ms - from_ms),
-        flags=_flags(curve, first, last),
+        total_lower_j=int(total.lower_j[0]),
+        total_upper_j=int(total.upper_j[0]),
+        it_lower_j=int(it.lower_j[0]),
+        it_upper_j=int(it.upper_j[0]),
+        coverage=1 - Fraction(int(counted.gap_ms[0]), length_ms) if length_ms else Fraction(0),
+        flags=int(np.bitwise_or.reduce(curve.flags[first:last], initial=0)),
         quality_share=_quality_share(curve, first, last),
-        u_pue=None if pue is None else _uncertainty(curve, energy, first, last),
-        pue=pue,
-        pue_lower=_ratio(total_lower_j, it_upper_j),
-        pue_upper=None if total_upper_j >= MAX_ENERGY_J else _ratio(total_upper_j, it_lower_j),
+        u_pue=_uncertainty(curve, first, last, it_j),
+        pue=Fraction(total_j, it_j) if it_j > 0 else None,
+        pue_lower=_ratio(int(total.lower_j[0]), int(it.upper_j[0])),
+        pue_upper=None if int(total.upper_j[0]) >= MAX_ENERGY_J else _ratio(int(total.upper_j[0]), int(it.lower_j[0])),
         reasons=_reasons(curve, first, last, it_j),
+        contradictions=tuple(doubt.code for doubt in curve.doubts if doubt.slots[first:last].any()),
         coverage_by_meter=_coverage_by_meter(curve, first, last),
     )
 
@@ -139,31 +170,10 @@ def _rise(column: Int64, first: int, last: int) -> Int64:
     return np.asarray(column[..., last] - column[..., first], np.int64)
 
 
-def _bounds(
-    curve: Weighted, weights: Sequence[Fraction], beyond: Sequence[tuple[int, int]], first: int, last: int
-) -> tuple[int, int, int]:
-    """Energy, lower and upper bound of a window: estimate, unknown energy and edges, less what no meter can do. [J]"""
-    energy = int(_rise(curve.energy_j, first, last))
-    if first == last:
-        return energy, energy, energy
-    low = energy + int(_rise(curve.low_j, first, last)) - int(curve.below_j[last]) - int(curve.above_j[first])
-    high = energy + int(_rise(curve.high_j, first, last)) + int(curve.above_j[last]) + int(curve.below_j[first])
-    for weight, (under, over) in zip(weights, beyond, strict=True):
-        low += math.floor(abs(weight) * (under if weight > 0 else over))
-        high -= math.floor(abs(weight) * (over if weight > 0 else under))
-    lower = -MAX_ENERGY_J if _rise(curve.no_low, first, last) else low
-    upper = MAX_ENERGY_J if _rise(curve.no_high, first, last) else high
-    return energy, max(lower, 0), upper
-
-
 def _ratio(over_j: int, under_j: int) -> Fraction | None:
     if under_j <= 0:
         return None
     return Fraction(0) if under_j >= MAX_ENERGY_J else Fraction(over_j, under_j)
-
-
-def _coverage(gap_ms: Int64, first: int, last: int, length_ms: int) -> Fraction:
-    return 1 - Fraction(int(_rise(gap_ms, first, last)), length_ms) if length_ms else Fraction(0)
 
 
 def _coverage_by_meter(curve: FacilityCurve, first: int, last: int) -> dict[str, Fraction]:
@@ -176,11 +186,6 @@ def _coverage_by_meter(curve: FacilityCurve, first: int, last: int) -> dict[str,
         gaps[term.key.meter] = gaps.get(term.key.meter, 0) + int(gap_ms)
         times[term.key.meter] = times.get(term.key.meter, 0) + int(slots) * SLOT_MS
     return {meter: 1 - Fraction(gaps[meter], time) for meter, time in times.items() if time}
-
-
-def _flags(curve: FacilityCurve, first: int, last: int) -> int:
-    broken = any(balance.broken(first, last) for balance in curve.balances)
-    return int(np.bitwise_or.reduce(curve.flags[first:last])) | (int(Flag.BALANCE) if broken else 0)
 
 
 def _quality_share(curve: FacilityCurve, first: int, last: int) -> dict[str, Fraction]:
@@ -198,54 +203,63 @@ def _mark_name(mark: int) -> str:
     return "measured" if mark == MEASURED else (Flag(mark).name or f"bit_{mark.bit_length() - 1}").lower()
 
 
-def _uncertainty(curve: FacilityCurve, energy_j: Int64, first: int, last: int) -> float:
-    valid = _rise(curve.meter_slots, first, last) > 0
-    terms = [term for term, inside in zip(curve.terms, valid, strict=True) if inside]
-    return float(
-        u_pue(
-            energy_j[valid],
-            [term.a for term in terms],
-            [term.b for term in terms],
-            [term.u_rel for term in terms],
-            group=[term.group for term in terms],
-            model=[term.model for term in terms],
-            meter=[str(term.key) for term in terms],
-            step_j=[term.step_j for term in terms],
-        )
+def _uncertainty(curve: FacilityCurve, first: int, last: int, it_j: int) -> float | None:
+    """u(PUE) of the counted energy; where no IT energy was counted, of the middle of what each meter can have had."""
+    is_valid = _rise(curve.meter_slots, first, last) > 0
+    rows = [row for row, valid in zip(curve.rows, is_valid.tolist(), strict=True) if valid]
+    energy = _rise(curve.meter_j, first, last)[is_valid].tolist()
+    if it_j <= 0:
+        energy = [_middle_j(row, first, last) for row in rows]
+    u = u_pue(
+        energy,
+        [row.term.a for row in rows],
+        [row.term.b for row in rows],
+        [row.term.u_rel for row in rows],
+        group=[row.term.group for row in rows],
+        model=[row.term.model for row in rows],
+        meter=[str(row.term.key) for row in rows],
+        step_j=[row.term.step_j for row in rows],
     )
+    return None if math.isnan(float(u)) else float(u)
+
+
+def _middle_j(row: Row, first: int, last: int) -> int:
+    """Middle of a meter's bounds, or the lower one where there is no upper one. [J]"""
+    bounds = meter_bounds(row, np.array([first], np.int64), np.array([last], np.int64))
+    lower = int(bounds.lower_j[0])
+    upper = int(bounds.upper_j[0])
+    return lower if upper >= MAX_ENERGY_J else (lower + upper) // 2
 
 
 def _reasons(curve: FacilityCurve, first: int, last: int, it_j: int) -> tuple[str, ...]:
-    """Codes: `required_meter_missing:<meter>` for unknown energy of a required meter, `no_it_energy`."""
-    names = [row.term.key.meter for row in curve.rows if row.term.required and row.is_lacking(first, last)]
-    missing = [f"required_meter_missing:{name}" for name in dict.fromkeys(names)]
-    return (*missing, *(("no_it_energy",) if it_j <= 0 else ()))
+    """Codes of what a reader of the number has to know, each with the meter it is about."""
+    found: list[str] = []
+    for row in curve.rows:
+        if max(first, row.first) < min(last, row.last):
+            found += [
+                f"{code}:{row.term.key.meter}" for code in _reasons_of(row, first, last, int(curve.edges_ms[last]))
+            ]
+    return (*dict.fromkeys(found), *(("no_it_energy",) if it_j <= 0 else ()))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WholeFloats:
-    """A curve as floats that hold its whole joules exactly, for many windows of one curve; made by `whole_floats`."""
-
-    values: Float64
-
-
-def whole_floats(curve_j: Int64) -> WholeFloats:
-    """A cumulative curve as floats: differences stay exact and divide twice as fast.
-
-    Raises
-    ------
-    Fatal
-        If a value is not int64, or beyond what a float holds exactly.
-    """
-    _check_whole(curve_j)
-    if max(int(curve_j.max(initial=0)), -int(curve_j.min(initial=0))) > MAX_WHOLE_FLOAT:
-        raise Fatal(f"a curve beyond {MAX_WHOLE_FLOAT} J has no exact floats; use the int64 curve itself")
-    return WholeFloats(curve_j.astype(np.float64))
+def _reasons_of(row: Row, first: int, last: int, to_ms: int) -> list[str]:
+    term = row.term
+    marks = row.marks(first, last) if row.weighs else 0
+    end_ms = to_ms if term.to_ms is None else min(to_ms, term.to_ms)
+    has_expired = term.calibrated_to_ms is not None and term.calibrated_to_ms < end_ms
+    found = {
+        "required_meter_missing": term.required and row.lacks(first, last),
+        "bounds_from_other_meters": row.borrows(first, last),
+        "limit_refuted": row.weighs and refutes_limit(row, first, last),
+        "accuracy_class_unknown": row.weighs and not term.is_class_known,
+        "calibration_unknown": row.weighs and not term.is_calibration_known,
+        "calibration_expired": row.weighs and has_expired,
+        "clock_unsynchronised": bool(marks & Flag.SKEW),
+    }
+    return [code for code, holds in found.items() if holds]
 
 
-def rolling_pue(
-    total_j: Int64 | WholeFloats, it_j: Int64 | WholeFloats, width_slots: int, out: Float64 | None = None
-) -> Float64:
+def rolling_pue(total_j: Int64, it_j: Int64, width_slots: int, out: Float64 | None = None) -> Float64:
     """PUE of every window of a fixed width, whatever the width at the same cost.
 
     Parameters
@@ -269,7 +283,9 @@ def rolling_pue(
     """
     if width_slots < 1:
         raise Fatal(f"a window of {width_slots} slots has no energy; use at least 1")
-    total, it = _whole(total_j), _whole(it_j)
+    _check_whole(total_j, it_j)
+    total = total_j
+    it = it_j
     shape = (*total.shape[:-1], max(total.shape[-1] - width_slots, 0))
     if total.shape != it.shape or total.dtype != it.dtype or (out is not None and out.shape != shape):
         raise Fatal(
@@ -283,22 +299,13 @@ def rolling_pue(
     return result
 
 
-def _whole(curve: Int64 | WholeFloats) -> Int64 | Float64:
-    if isinstance(curve, WholeFloats):
-        return curve.values
-    _check_whole(curve)
-    return curve
-
-
 def _check_whole(*curves: Int64) -> None:
     for curve in curves:
         if curve.dtype != np.int64:
             raise Fatal(f"a curve of {curve.dtype} is not exact; give int64 joules")
 
 
-def _roll(
-    total: Int64 | Float64, it: Int64 | Float64, out: Float64, over: Int64 | Float64, under: Int64 | Float64
-) -> None:
+def _roll(total: Int64, it: Int64, out: Float64, over: Int64, under: Int64) -> None:
     """PUE of one facility's windows, in blocks through two buffers."""
     width = len(total) - len(out)
     for start in range(0, len(out), BLOCK):
@@ -309,46 +316,12 @@ def _roll(
         _divide(top, bottom, out[start:stop])
 
 
-def _divide(over: Int64 | Float64, under: Int64 | Float64, out: Float64) -> None:
+def _divide(over: Int64, under: Int64, out: Float64) -> None:
     if under.min(initial=1) > 0:
         np.divide(over, under, out=out)
     else:
         out[...] = np.nan
         np.divide(over, under, out=out, where=under > 0)
-
-
-def rolling_coverage(gap_ms: Int64, width_slots: int) -> Float64:
-    """Share of covered time of every window of a fixed width, from the cumulative gap. (E - width,) [-]"""
-    return 1 - (gap_ms[width_slots:] - gap_ms[:-width_slots]) / (width_slots * SLOT_MS)
-
-
-def latest_pue(total_j: Int64, it_j: Int64, widths_slots: Sequence[int]) -> Float64:
-    """PUE of the newest window of each width, for many facilities at once.
-
-    Parameters
-    ----------
-    total_j, it_j
-        Cumulative E_DC and E_IT at edges, shape (F, E). [J]
-    widths_slots
-        Widths of W windows, at least 1 and less than E. [slots]
-
-    Returns
-    -------
-    ndarray
-        NaN where IT energy is not positive. (F, W) [-]
-
-    Raises
-    ------
-    Fatal
-        If a width is out of range.
-    """
-    if min(widths_slots) < 1 or max(widths_slots) >= total_j.shape[-1]:
-        raise Fatal(f"widths {list(widths_slots)} do not fit {total_j.shape[-1]} edges; use at least 1 and fewer slots")
-    _check_whole(total_j, it_j)
-    starts = [-1 - width for width in widths_slots]
-    result = np.empty((len(total_j), len(starts)))
-    _divide(total_j[:, -1:] - total_j[:, starts], it_j[:, -1:] - it_j[:, starts], result)
-    return result
 
 
 def group_result(results: Sequence[WindowResult]) -> WindowResult:
@@ -390,6 +363,7 @@ def group_result(results: Sequence[WindowResult]) -> WindowResult:
         pue_lower=_ratio(total_lower_j, it_upper_j),
         pue_upper=None if total_upper_j >= MAX_ENERGY_J else _ratio(total_upper_j, it_lower_j),
         reasons=tuple(dict.fromkeys(reason for r in results for reason in r.reasons)),
+        contradictions=tuple(dict.fromkeys(code for r in results for code in r.contradictions)),
     )
 
 

@@ -38,8 +38,9 @@ class Samples:
 class Slots:
     """Energy of one series per 15-minute slot; not cumulative, so late knowledge changes only what it touches.
 
-    All columns have shape (S,). `below_j` and `above_j` speak of the slot's start edge: how far the true curve can lie
-    under or over the estimate there, from the registers just before and after it.
+    All columns have shape (S,). The truth of a slot lies in [energy_j - under_j, energy_j + over_j + unknown_j], give
+    or take what the edges leave open; `below_*` and `above_*` say how far the true curve can lie under and over the
+    estimate at the slot's start edge. In a longer window only the two outer edges count: the inner ones cancel.
 
     Attributes
     ----------
@@ -48,11 +49,16 @@ class Slots:
     energy_j
         Energy in the slot, primary side. [J]
     unknown_j
-        The most energy the slot can hold beyond `energy_j`. [J]
+        The most energy that can have flowed uncounted; `MAX_ENERGY_J` or more: no bound. [J]
+    under_j, over_j
+        How far known energy can lie under and over `energy_j` wherever the window ends: a step per reset, exchange or
+        rescaling inside, the freedom of an integral. [J]
     gap_ms
         Time in the slot not covered by neighbouring readings. [ms]
     below_j, above_j
-        Bounds of the curve at `start_ms` relative to the estimate, both >= 0. [J]
+        Bounds of the curve at `start_ms` relative to the estimate, by the registers alone. [J]
+    below_capped_j, above_capped_j
+        The same, if the meter never carries more than its maximum power: never wider. [J]
     flags
         Bits of `pue.contract.quality.Flag`.
     revision
@@ -64,9 +70,13 @@ class Slots:
     start_ms: Int64
     energy_j: Int64
     unknown_j: Int64
+    under_j: Int64
+    over_j: Int64
     gap_ms: Int64
     below_j: Int64
     above_j: Int64
+    below_capped_j: Int64
+    above_capped_j: Int64
     flags: Int64
     revision: Int64
     topology: Int64

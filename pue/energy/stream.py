@@ -14,7 +14,8 @@ from pue.contract.quality import NO_VALUE
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS, slot_of
 from pue.energy.days import DAY_MS, Day, Days, Reading, rank
 from pue.energy.points import MAX_POLL_MS
-from pue.energy.registers import CONTEXT_SAMPLES, power_slots, register_slots
+from pue.energy.power import power_slots
+from pue.energy.registers import CONTEXT_SAMPLES, register_slots
 from pue.energy.slots import Int64, Slots
 from pue.energy.versions import (
     FLOAT32_BITS,

@@ -42,7 +42,7 @@ def mark_stuck(energy: Slots, power: Slots, *, step_j: int, max_power_w: int) ->
     flowing = power.start_ms[(power.gap_ms == 0) & (power.energy_j > LEAST_STEPS * step_j)]
     still = (energy.energy_j == 0) & (energy.unknown_j == 0) & (energy.gap_ms == 0)
     stuck = still & has(flowing, energy.start_ms)
-    bound_j = energy_bound_j(max_power_w, np.array([SLOT_MS]))
+    bound_j = energy_bound_j(max_power_w, SLOT_MS)
     return replace(
         energy,
         unknown_j=np.where(stuck, bound_j, energy.unknown_j),

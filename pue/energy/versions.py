@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class RegisterVersion:
         Declared at `from_ms`: final count of the old register, initial count of this one. [counts]
     continues
         Whether, without a declared replacement, this is the register of the version before.
+    max_ramp_w_per_s
+        The fastest that the power of a gauge can change; None if nobody declared it. [W/s]
     """
 
     from_ms: int
@@ -44,6 +47,17 @@ class RegisterVersion:
     max_power_w: int
     replacement: tuple[int, int] | None = None
     continues: bool = True
+    max_ramp_w_per_s: int | None = None
+
+    @property
+    def hidden_j(self) -> int:
+        """The most a register holds beyond the level its count is rounded to: it shows whole steps only. [J]"""
+        return ceil(self.step_j) + self.rounding_j
+
+    @property
+    def rounding_j(self) -> int:
+        """How far rounding to whole joules can lift a level; nothing where a step is whole joules. [J]"""
+        return int(self.step_j.denominator > 1)
 
 
 def register_versions(meter: documents.Meter, quantity: str) -> tuple[RegisterVersion, ...]:
@@ -101,6 +115,7 @@ def merged(versions: Sequence[RegisterVersion]) -> tuple[RegisterVersion, ...]:
 
 def _goes_on(before: RegisterVersion, after: RegisterVersion) -> bool:
     same = (before.step_j, before.modulus, before.to_ms) == (after.step_j, after.modulus, after.from_ms)
+    same = same and before.max_ramp_w_per_s == after.max_ramp_w_per_s
     return same and after.continues and after.replacement is None
 
 
@@ -122,8 +137,22 @@ def usable_counts(version: RegisterVersion, *, gauge: bool) -> tuple[int, int]:
 
 
 def counts_per_ms(version: RegisterVersion) -> float:
-    """Fastest that the register can run. [counts/ms]"""
-    return float(Fraction(version.max_power_w, 1000) / version.step_j)
+    """Fastest that the register can run, as a float: to look for what needs an exact look. [counts/ms]"""
+    return float(_exact_rate(version))
+
+
+def most_counts(version: RegisterVersion, time_ms: Int64) -> Int64:
+    """Whole counts that the maximum power can add in some times, exactly. [counts]"""
+    rate = _exact_rate(version)
+    longest_ms = int(np.abs(time_ms).max(initial=0))
+    if rate.numerator * longest_ms < MAX_ENERGY_J:
+        return np.asarray(time_ms * rate.numerator // rate.denominator, np.int64)
+    exact = [min(time * rate.numerator // rate.denominator, MAX_ENERGY_J) for time in time_ms.tolist()]
+    return np.array(exact, np.int64)
+
+
+def _exact_rate(version: RegisterVersion) -> Fraction:
+    return Fraction(version.max_power_w, 1000) / version.step_j
 
 
 def rounded(value: Fraction) -> int:

@@ -61,6 +61,27 @@ def window_bounds(window: str, at_ms: int, zone: ZoneInfo) -> tuple[int, int]:
     raise Fatal(f"window {window!r} is unknown; use one of {', '.join(WINDOW_IDS)}")
 
 
+def local_day_edges(from_ms: int, to_ms: int, zone: ZoneInfo) -> list[int]:
+    """Borders of a time's local days: its start, the midnights inside, its end. [ms UTC]
+
+    Two midnights are 23, 24 or 25 hours apart; a step of 26 hours from one cannot miss the next.
+    """
+    edges = [from_ms]
+    midnight = _midnight_of(from_ms, zone)
+    while True:
+        midnight = _midnight_of(midnight + 26 * _HOUR_MS, zone)
+        if midnight >= to_ms:
+            return [*edges, to_ms]
+        if midnight > from_ms:
+            edges.append(midnight)
+
+
+def _midnight_of(time_ms: int, zone: ZoneInfo) -> int:
+    """Start of the local day a time falls in. [ms UTC]"""
+    day = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(zone)
+    return _midnight(day.year, day.month, day.day, zone)
+
+
 def _months_later(year: int, month: int, months: int) -> tuple[int, int]:
     index = 12 * year + month - 1 + months
     return index // 12, index % 12 + 1

@@ -30,9 +30,13 @@ class Point:
 class Slot:
     energy_j: int = 0
     unknown_j: int = 0
+    under_j: int = 0
+    over_j: int = 0
     gap_ms: int = 0
     below_j: int = 0
     above_j: int = 0
+    below_capped_j: int = 0
+    above_capped_j: int = 0
     flags: int = 0
 
 
@@ -55,10 +59,14 @@ def usable(
     readings: Sequence[Reading], versions: Sequence[RegisterVersion]
 ) -> tuple[list[Point], list[tuple[int, int]]]:
     by_time: dict[int, list[Reading]] = {}
-    for reading in readings:
-        if not reading[3] & NO_VALUE:
-            by_time.setdefault(reading[1], []).append(reading)
     points, marks = [], []
+    for reading in readings:
+        if reading[3] & NO_VALUE:
+            continue
+        if reading[1] - reading[0] > 60_000:
+            marks.append((reading[1], int(Flag.SLOW)))
+        else:
+            by_time.setdefault(reading[1], []).append(reading)
     for time in sorted(by_time):
         ranked = sorted(by_time[time], key=lambda r: (r[4], r[2], r[0], r[3]))
         t0, t1, count, quality, _ = ranked[0]
@@ -75,7 +83,7 @@ def usable(
         ):
             marks.append((time, int(Flag.RANGE)))
         else:
-            points.append(Point(min(max(t0, t1 - 60_000), t1), t1, count, quality, index))
+            points.append(Point(min(t0, t1), t1, count, quality, index))
     return points, marks
 
 
@@ -104,29 +112,54 @@ def with_declared(points: list[Point], versions: Sequence[RegisterVersion]) -> l
 
 def relation(a: Point, b: Point, versions: Sequence[RegisterVersion]) -> str:
     if a.version != b.version:
-        return "known" if a.declared and b.declared and a.version + 1 == b.version else "cut"
+        return "declared" if a.t1 == b.t1 and a.version + 1 == b.version else "exchanged"
     version = versions[a.version]
-    rate = float(Fraction(version.max_power_w, 1000) / version.step_j)
-    most = (b.t1 - a.t0) * rate + (1 + (max(a.count, b.count) >> 23))
+    most = floor(Fraction(version.max_power_w * (b.t1 - a.t0), 1000) / version.step_j) + 1
+    most += max(a.count, b.count) >> 23
     rise = b.count - a.count
     if version.modulus is None:
-        return "known" if 0 <= rise <= most else "bad"
-    wraps = [w for w in (0, 1, 2) if rise + w * version.modulus >= 0 and rise + w * version.modulus <= most]
-    if not wraps:
-        return "bad"
-    if len(wraps) > 1:
+        possible = [0] if 0 <= rise <= most else []
+    else:
+        possible = [w for w in (0, 1, 2) if 0 <= rise + w * version.modulus <= most]
+    if not possible:
+        return "reset" if rise < 0 else "leap"
+    if len(possible) > 1:
         return "ambiguous"
-    return "rollover" if wraps[0] else "known"
+    return "rollover" if possible[0] else "plain"
+
+
+def relations_of(points: list[Point], versions: Sequence[RegisterVersion]) -> list[str]:
+    """Relation of each point to the next, leaps that both sides confirm turned into refuted limits."""
+    found = [relation(a, b, versions) for a, b in pairwise(points)]
+    last = len(points) - 1
+
+    def rises(i: int) -> bool:
+        return 0 <= i < last and found[i] in ("plain", "rollover", "declared", "leap")
+
+    def agree(i: int, j: int) -> bool:
+        return relation(points[i], points[j], versions) in ("plain", "rollover", "declared")
+
+    def taken_back(i: int) -> bool:
+        after = next((f for f in range(i + 1, last) if found[f] == "reset"), None)
+        before = next((f for f in range(i - 1, -1, -1) if found[f] == "reset"), None)
+        undone = after is not None and after - i <= 8 and agree(i, after + 1)
+        redone = before is not None and i - before <= 8 and agree(before, i + 1)
+        return undone or redone
+
+    return [
+        "refuted" if kind == "leap" and rises(i - 1) and rises(i + 1) and not taken_back(i) else kind
+        for i, kind in enumerate(found)
+    ]
 
 
 def spikes_of(points: list[Point], versions: Sequence[RegisterVersion]) -> set[int]:
     last = len(points) - 1
 
     def bad(i: int) -> bool:
-        return 0 < i <= last and relation(points[i - 1], points[i], versions) == "bad"
+        return 0 < i <= last and relation(points[i - 1], points[i], versions) in ("reset", "leap")
 
     def agree(i: int, j: int) -> bool:
-        return relation(points[i], points[j], versions) in ("known", "rollover")
+        return relation(points[i], points[j], versions) in ("plain", "rollover", "declared")
 
     def candidate(i: int) -> bool:
         if not 0 < i <= last:
@@ -143,92 +176,207 @@ def spikes_of(points: list[Point], versions: Sequence[RegisterVersion]) -> set[i
     }
 
 
-@dataclass(frozen=True)
-class Interval:
-    a: Point
-    b: Point
-    low: int
-    high: int
-    unknown: bool
-    limit: int
-    flags: int
+UNKNOWN = ("reset", "leap", "ambiguous", "exchanged")
+MARKS = {
+    "plain": Flag(0),
+    "rollover": Flag.ROLLOVER,
+    "declared": Flag.REPLACED,
+    "refuted": Flag.LIMIT_REFUTED,
+    "reset": Flag.RESET,
+    "leap": Flag.RANGE,
+    "ambiguous": Flag.AMBIGUOUS,
+    "exchanged": Flag.RESET | Flag.REPLACED,
+}
 
 
-def intervals_of(points: list[Point], versions: Sequence[RegisterVersion], max_gap_ms: int) -> list[Interval]:
-    result = []
-    level = 0
-    for a, b in pairwise(points):
-        kind = relation(a, b, versions)
-        step_a, step_b = versions[a.version].step_j, versions[b.version].step_j
-        energy, flags = 0, 0
-        if kind == "known" and a.version == b.version:
-            energy = half_up(b.count * step_b) - half_up(a.count * step_a)
-        elif kind == "known":
-            flags |= Flag.REPLACED
-        elif kind == "rollover":
-            modulus = versions[a.version].modulus
-            assert modulus is not None
-            energy = half_up((b.count + modulus) * step_b) - half_up(a.count * step_a)
-            flags |= Flag.ROLLOVER
-        elif kind == "bad":
-            flags |= Flag.RESET if b.count < a.count else Flag.RANGE
-        else:
-            flags |= Flag.AMBIGUOUS if kind == "ambiguous" else Flag.RESET | Flag.REPLACED
-        unknown = kind in ("bad", "ambiguous", "cut")
-        if b.t1 - a.t1 > max_gap_ms and not unknown:
-            flags |= Flag.ALLOCATED
-        for point in (a, b):
-            flags |= Flag.SKEW if point.quality & Quality.CLOCK_UNSYNCED else 0
-            flags |= Flag.MANUAL if point.quality & Quality.OUT_OF_BAND else 0
-        limit = max(versions[a.version].max_power_w, versions[b.version].max_power_w)
-        result.append(Interval(a, b, level, level + energy, unknown, limit, int(flags)))
-        level += energy
-    return result
+class Register:
+    """Points, their relations and levels, and everything METHOD.md says about a moment between them."""
+
+    def __init__(self, points: list[Point], versions: Sequence[RegisterVersion]) -> None:
+        self.points = points
+        self.versions = versions
+        self.relations = relations_of(points, versions)
+        self.level = [half_up(points[0].count * versions[points[0].version].step_j)]
+        for kind, (a, b) in zip(self.relations, pairwise(points), strict=True):
+            self.level.append(self.level[-1] + self._energy(kind, a, b))
+        self.power = [versions[point.version].max_power_w for point in points]
+        fractional = [int(versions[point.version].step_j.denominator > 1) for point in points]
+        self.rounding = fractional
+        self.hidden = [ceil(versions[p.version].step_j) + r for p, r in zip(points, fractional, strict=True)]
+
+    def _energy(self, kind: str, a: Point, b: Point) -> int:
+        if kind in UNKNOWN or kind == "declared":
+            return 0
+        version = self.versions[a.version]
+        count = b.count + (version.modulus or 0 if kind == "rollover" else 0)
+        return half_up(count * version.step_j) - half_up(a.count * version.step_j)
+
+    def stretch(self, i: int) -> range:
+        """Points around a point between two walls."""
+        walls = [w for w, kind in enumerate(self.relations) if kind not in ("plain", "rollover")]
+        start = max((w + 1 for w in walls if w < i), default=0)
+        end = min((w for w in walls if w >= i), default=len(self.points) - 1)
+        return range(start, end + 1)
+
+    def lead_before(self, i: int) -> int:
+        """Of all readings before, how much lower than the i-th itself the luckiest holds what comes after. [mJ]"""
+        rise = [
+            1000 * (self.level[i] - self.level[j]) - self.power[i] * (self.points[i].t0 - self.points[j].t0)
+            for j in self.stretch(i)
+            if j <= i
+        ]
+        return max(rise)
+
+    def lead_after(self, i: int) -> int:
+        rise = [
+            1000 * (self.level[k] - self.level[i]) - self.power[i] * (self.points[k].t1 - self.points[i].t1)
+            for k in self.stretch(i)
+            if k >= i
+        ]
+        return max(rise)
+
+    def bracket(self, n: int, edge: int) -> tuple[int, int, int, int]:
+        """Bounds of the curve at an edge between the n-th and the next point: alone, then capped."""
+        if self.relations[n] in UNKNOWN:
+            power = max(self.power[n : n + 2])
+            lead = self.lead_before(n) if self.power[n] == self.power[n + 1] else 0
+            unused = up(max(lead - power * (edge - self.points[n].t0), 0))
+            low, high = self.level[n] - unused - self.rounding[n], self.level[n] + self.hidden[n + 1]
+            return low, high, low, high
+        low, high = self.level[n] - self.rounding[n], None
+        if self.relations[n] == "refuted":
+            return low, self.level[n + 1] + self.hidden[n], low, self.level[n + 1] + self.hidden[n]
+        stretch = self.stretch(n)
+        first = n if self.points[n].t0 == self.points[n].t1 == edge else n + 1
+        caps_low, caps_high, so_far = [low], [], None
+        for k in stretch:
+            point, top = self.points[k], self.level[k] + self.hidden[k]
+            if k > n:
+                caps_low.append(down(1000 * (self.level[k] - self.rounding[k]) - self.power[k] * (point.t1 - edge)))
+            if k <= n:
+                caps_high.append(up(1000 * top + self.power[k] * (edge - point.t0)))
+        for k in range(first, stretch[-1] + 1):
+            point, top = self.points[k], self.level[k] + self.hidden[k]
+            if point.t0 >= edge:
+                high = top
+                break
+            so_far = up(1000 * top + self.power[k] * (edge - point.t0))
+            caps_high.append(so_far)
+        if high is None:
+            assert so_far is not None
+            high = so_far
+        return low, high, max(caps_low), min([high, *caps_high])
+
+    def is_resolution(self, n: int, excess: int) -> bool:
+        """Whether the step of a float32 register explains caps that contradict each other."""
+        return excess <= self.hidden[n] * (max(self.points[n].count, self.points[n + 1].count) >> 23)
+
+    def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int]]:
+        """Start, end, power, lead and lag of what is unknown, without overlaps."""
+        last = len(self.points) - 1
+        found = [(start, self.points[0].t1, self.power[0], 0, self.lead_after(0))]
+        for i, kind in enumerate(self.relations):
+            if kind in UNKNOWN:
+                same = self.power[i] == self.power[i + 1]
+                leads = (self.lead_before(i), self.lead_after(i + 1)) if same else (0, 0)
+                found.append((self.points[i].t0, self.points[i + 1].t1, max(self.power[i : i + 2]), *leads))
+        found.append((self.points[last].t0, end, self.power[last], self.lead_before(last), 0))
+        result = found[:1]
+        for a, b, power, lead, lag in found[1:]:
+            shift = max(result[-1][1] - a, 0)
+            result.append((a + shift, b, power, max(lead - power * shift, 0), lag))
+        return result
+
+
+def up(energy_mj: int) -> int:
+    return -(-energy_mj // 1000)
+
+
+def down(energy_mj: int) -> int:
+    return energy_mj // 1000
 
 
 def cut(
     points: list[Point], marks: list[tuple[int, int]], versions: Sequence[RegisterVersion], max_gap_ms: int
 ) -> dict[int, Slot]:
-    intervals = intervals_of(points, versions, max_gap_ms)
+    register = Register(points, versions)
     first, last = points[0], points[-1]
     start = first.t1 - first.t1 % SLOT_MS
     end = last.t1 - last.t1 % SLOT_MS + SLOT_MS
     slots = {edge: Slot() for edge in range(start, end, SLOT_MS)}
+    estimates = {}
+    for edge in range(start, end + 1, SLOT_MS):
+        slot = slots.get(edge, Slot())
+        n = max((i for i, point in enumerate(points) if point.t1 <= edge), default=-1)
+        if n < 0 or n == len(points) - 1:
+            estimates[edge] = register.level[max(n, 0)]
+            continue
+        low, high, low_capped, high_capped = register.bracket(n, edge)
+        rise, span = register.level[n + 1] - register.level[n], points[n + 1].t1 - points[n].t1
+        estimate = register.level[n] + half_up(Fraction(rise * (edge - points[n].t1), span))
+        if low_capped > high_capped:
+            if not register.is_resolution(n, low_capped - high_capped):
+                slot.flags |= Flag.LIMIT_REFUTED
+            low_capped, high_capped = low, high
+        estimate = min(max(estimate, low_capped), high_capped)
+        estimates[edge] = estimate
+        slot.below_j, slot.above_j = low, high
+        slot.below_capped_j, slot.above_capped_j = low_capped, high_capped
+    highest = None
+    for edge, estimate in estimates.items():
+        n = max((i for i, point in enumerate(points) if point.t1 <= edge), default=-1)
+        if n < 0 or n == len(points) - 1:
+            continue
+        highest = estimate if highest is None else max(highest, estimate)
+        estimate = estimates[edge] = highest
+        slot = slots[edge]
+        slot.below_j, slot.above_j = estimate - slot.below_j, slot.above_j - estimate
+        slot.below_capped_j = max(estimate - slot.below_capped_j, 0)
+        slot.above_capped_j = max(slot.above_capped_j - estimate, 0)
 
-    def top(n: int, edge: int) -> int:
-        levels = [intervals[0].low, *(i.high for i in intervals)]
-        certain = [m for m in range(n, min(n + 3, len(points))) if points[m].t0 >= edge]
-        return levels[certain[0] if certain else min(n + 3, len(points) - 1)]
-
-    def level(edge: int) -> tuple[int, int, int]:
-        for n, i in enumerate(intervals):
-            if i.a.t1 <= edge < i.b.t1:
-                estimate = i.low + half_up(Fraction((i.high - i.low) * (edge - i.a.t1), i.b.t1 - i.a.t1))
-                return estimate, estimate - i.low, top(n, edge) - estimate
-        return (0, 0, 0) if edge < first.t1 else (intervals[-1].high if intervals else 0, 0, 0)
-
+    kinds = list(zip(register.relations, pairwise(points), strict=True))
     gaps = [(start, first.t1), (last.t1, end)]
-    gaps += [(i.a.t1, i.b.t1) for i in intervals if i.unknown or i.b.t1 - i.a.t1 > max_gap_ms]
-    unknown = [(start, first.t1, versions[first.version].max_power_w)]
-    unknown += [(i.a.t0, i.b.t1, i.limit) for i in intervals if i.unknown]
-    unknown += [(last.t0, end, versions[last.version].max_power_w)]
-    unknown = [(max(a, unknown[n - 1][1]) if n else a, b, limit) for n, (a, b, limit) in enumerate(unknown)]
+    gaps += [(a.t1, b.t1) for kind, (a, b) in kinds if kind in UNKNOWN or b.t1 - a.t1 > max_gap_ms]
+    unknown = register.unknown(start, end)
     for edge, slot in slots.items():
 
         def inside(a: int, b: int, edge: int = edge) -> int:
             return max(0, min(b, edge + SLOT_MS) - max(a, edge))
 
-        slot.energy_j = level(edge + SLOT_MS)[0] - level(edge)[0]
-        slot.below_j, slot.above_j = level(edge)[1:]
+        slot.energy_j = estimates[edge + SLOT_MS] - estimates[edge]
         slot.gap_ms = sum(inside(a, b) for a, b in gaps)
-        time_by_limit: dict[int, int] = {}
-        for a, b, limit in unknown:
-            time_by_limit[limit] = time_by_limit.get(limit, 0) + inside(a, b)
-        slot.unknown_j = sum(ceil(Fraction(limit * time, 1000)) for limit, time in time_by_limit.items())
-        slot.flags = int(Flag.MISSING) if sum(time_by_limit.values()) >= SLOT_MS else 0
-    for i in intervals:
-        for edge in range(i.a.t1 - i.a.t1 % SLOT_MS, max(i.b.t1, i.a.t1 + 1), SLOT_MS):
-            slots[edge].flags |= i.flags
+        for a, b, power, lead, lag in unknown:
+
+            def flowed(time: int, a: int = a, b: int = b, power: int = power, lead: int = lead, lag: int = lag) -> int:
+                whole = max(power * (b - a) - lead - lag, 0)
+                return up(min(max(power * (time - a) - lead, 0), whole))
+
+            if inside(a, b):
+                slot.unknown_j += flowed(min(b, edge + SLOT_MS)) - flowed(max(a, edge))
+        if sum(inside(a, b) for a, b, *_ in unknown) >= SLOT_MS:
+            slot.flags |= Flag.MISSING
+    joints = [i for i, kind in enumerate(register.relations) if kind in UNKNOWN or kind == "declared"]
+    free = [
+        (points[i].t1, register.hidden[i + 1] + register.rounding[i], register.hidden[i] + register.rounding[i + 1])
+        for i in joints
+    ]
+    free += [
+        (first.t1, register.hidden[0], register.rounding[0]),
+        (last.t1, register.rounding[-1], register.hidden[-1]),
+    ]
+    for time, under, over in free:
+        slot = slots[time - time % SLOT_MS]
+        slot.under_j += under
+        slot.over_j += over
+    for kind, (a, b) in kinds:
+        flags = MARKS[kind]
+        if b.t1 - a.t1 > max_gap_ms and kind not in UNKNOWN:
+            flags |= Flag.ALLOCATED
+        for point in (a, b):
+            flags |= Flag.SKEW if point.quality & Quality.CLOCK_UNSYNCED else Flag(0)
+            flags |= Flag.MANUAL if point.quality & Quality.OUT_OF_BAND else Flag(0)
+        for edge in range(a.t1 - a.t1 % SLOT_MS, max(b.t1, a.t1 + 1), SLOT_MS):
+            slots[edge].flags |= int(flags)
     for time, mark in marks:
         edge = time - time % SLOT_MS
         if edge in slots:

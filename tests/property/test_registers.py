@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pue.contract.quality import NO_VALUE, Flag
 from pue.contract.series import SLOT_MS, slot_of
-from pue.energy.registers import CONTEXT_SAMPLES, RegisterVersion, merged, power_slots, register_slots
+from pue.energy.power import power_slots
+from pue.energy.registers import CONTEXT_SAMPLES, RegisterVersion, merged, register_slots
 from pue.energy.slots import Slots
 from tests.property.meters import (
     POWER_W,
@@ -25,7 +26,18 @@ from tests.property.meters import (
 )
 from tests.property.plain import Reading, plain_slots, usable
 
-COLUMNS = ("energy_j", "unknown_j", "gap_ms", "below_j", "above_j", "flags")
+COLUMNS = (
+    "energy_j",
+    "unknown_j",
+    "under_j",
+    "over_j",
+    "gap_ms",
+    "below_j",
+    "above_j",
+    "below_capped_j",
+    "above_capped_j",
+    "flags",
+)
 
 
 def same(a: Slots, b: Slots) -> bool:

@@ -1,0 +1,220 @@
+"""Between which values a register's curve lies at slot edges, and where its energy is unknown.
+
+Between walls every reading j, of level L_j, asked for at t0 and answered at t1, says of the true curve T at a time e
+
+    T(e) >= L_j                      if t1_j <= e              T(e) <= L_j + hidden                 if t0_j >= e
+    T(e) >= L_j - P (t1_j - e)       if t1_j > e               T(e) <= L_j + hidden + P (e - t0_j)  if t0_j < e
+
+The first row are the registers alone, the second is what the maximum power P adds. All of them hold at once, so losing
+readings can only widen what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pue.contract.series import MAX_ENERGY_J
+from pue.energy.curves import Edges, Unknown, inner_edges, joules_up, power_mj, share
+from pue.energy.index import Bools, has
+from pue.energy.levels import Levels, lead_after, lead_before
+from pue.energy.relations import Relation
+from pue.energy.slots import Int64
+from pue.energy.versions import FLOAT32_BITS
+
+
+@dataclass(slots=True, eq=False)
+class _Bracket:
+    """At I edges, least and greatest value of the curve: by the registers alone, and capped by maximum power. [J]"""
+
+    lower: Int64
+    upper: Int64
+    lower_capped: Int64
+    upper_capped: Int64
+
+
+def register_edges(levels: Levels, time_ms: Int64) -> Edges:
+    """Estimate and bounds of a register's curve at the edges of successive slots.
+
+    Parameters
+    ----------
+    levels
+        The register's readings.
+    time_ms
+        Edges from the first reading's slot to the end of the last one's. (E,) [ms UTC]
+
+    References
+    ----------
+    METHOD.md, "Edge bounds".
+    """
+    points = levels.points
+    inner, left = inner_edges(points.t1_ms, time_ms)
+    edge_ms = time_ms[inner]
+    low = levels.at(left)
+    high = levels.at(left + 1)
+    since_ms = edge_ms - points.t1_ms[left]
+    estimate = low + share(high - low, since_ms, points.t1_ms[left + 1] - points.t1_ms[left])
+    bracket = _bracket(levels, edge_ms, left, low, high)
+    refuted = _set_free_where_refuted(levels, left, bracket)
+    np.maximum(estimate, bracket.lower_capped, out=estimate)
+    np.minimum(estimate, bracket.upper_capped, out=estimate)
+    np.maximum.accumulate(estimate, out=estimate)  # only a bracket set free between capped ones can step back
+    level, below, above, below_capped, above_capped, is_refuted = (np.zeros_like(time_ms) for _ in range(6))
+    ends = levels.at(np.array([0, len(points) - 1]))
+    level[: inner.start] = ends[0]
+    level[inner] = estimate
+    level[inner.stop :] = ends[1]
+    below[inner] = estimate - bracket.lower
+    above[inner] = bracket.upper - estimate
+    below_capped[inner] = np.maximum(estimate - bracket.lower_capped, 0)
+    above_capped[inner] = np.maximum(bracket.upper_capped - estimate, 0)
+    is_refuted[inner] = refuted
+    return Edges(time_ms, inner, left, level, below, above, below_capped, above_capped, is_refuted)
+
+
+def _bracket(levels: Levels, edge_ms: Int64, left: Int64, low: Int64, high: Int64) -> _Bracket:
+    points = levels.points
+    hidden = levels.hidden_j(left)
+    rounding = levels.rounding_j(left)
+    power = levels.power_w(left)
+    is_wall = has(levels.walls, left)
+    lead = lead_before(levels, left)
+    lag = lead_after(levels, left + 1)
+    risen = joules_up(power_mj(power, edge_ms - points.t0_ms[left]) - lead)
+    to_rise = joules_up(power_mj(power, points.t1_ms[left + 1] - edge_ms) - lag)
+    is_exact = (points.t1_ms[left] == edge_ms) & (points.t0_ms[left] == edge_ms)
+    is_late = (points.t0_ms[left + 1] < edge_ms) & ~is_exact & ~is_wall
+    lower = low - rounding
+    upper = np.where(is_exact, low, high) + hidden
+    upper[is_late] = MAX_ENERGY_J
+    result = _Bracket(
+        lower=lower,
+        upper=upper,
+        lower_capped=np.where(is_wall, lower, np.maximum(lower, high - rounding - to_rise)),
+        upper_capped=np.where(is_wall, upper, np.minimum(upper, low + hidden + risen)),
+    )
+    _look_further(levels, edge_ms, left, np.flatnonzero(is_late), result)
+    _inside_unknown(levels, edge_ms, left, lead, result)
+    return result
+
+
+def _look_further(levels: Levels, edge_ms: Int64, left: Int64, late: Int64, bracket: _Bracket) -> None:
+    """Edges between request and reply of the next reading: the first reading asked for after them bounds them above.
+
+    A reading under way at the edge bounds it by what can have flowed since its request. Where no later reading between
+    the same walls was asked for after the edge, that is all there is, with and without caps.
+    """
+    points = levels.points
+    all_late = late
+    place = left[late] + 1
+    while len(late):
+        power = levels.power_w(place)
+        level = levels.at(place) + levels.hidden_j(place)
+        so_far = level + joules_up(power_mj(power, edge_ms[late] - points.t0_ms[place]))
+        bracket.upper_capped[late] = np.minimum(bracket.upper_capped[late], so_far)
+        bracket.upper[late] = so_far
+        goes_on = (place + 1 < len(points)) & ~has(levels.walls, place)
+        late = late[goes_on]
+        place = place[goes_on] + 1
+        bracket.upper[late] = levels.at(place) + levels.hidden_j(place)
+        is_under_way = points.t0_ms[place] < edge_ms[late]
+        late = late[is_under_way]
+        place = place[is_under_way]
+    bracket.upper_capped[all_late] = np.minimum(bracket.upper_capped[all_late], bracket.upper[all_late])
+
+
+def _inside_unknown(levels: Levels, edge_ms: Int64, left: Int64, lead: Int64, bracket: _Bracket) -> None:
+    """Edges inside unknown energy: the level stays, and what may have flowed is the slots' unknown energy.
+
+    A window that starts there takes the new register's hidden step from its lower bound, and adds to its upper one what
+    the stretch's lead had taken from time that lies outside the window.
+    """
+    place = np.flatnonzero(has(levels.unknown, left))
+    if len(place) == 0:
+        return
+    index = left[place]
+    flowed = power_mj(_stretch_power_w(levels, index), edge_ms[place] - levels.points.t0_ms[index])
+    unused = joules_up(np.maximum(_shared(levels, index, lead[place]) - flowed, 0))
+    level = levels.at(index)
+    bracket.lower[place] = level - unused - levels.rounding_j(index)
+    bracket.upper[place] = level + levels.hidden_j(index + 1)
+    bracket.lower_capped[place] = bracket.lower[place]
+    bracket.upper_capped[place] = bracket.upper[place]
+
+
+def _set_free_where_refuted(levels: Levels, left: Int64, bracket: _Bracket) -> Bools:
+    """Drop caps that contradict each other: no curve within the maximum power passes all readings around these edges.
+
+    Returns
+    -------
+    ndarray
+        Where this refutes the limit: not where the resolution of a float32 register explains it. (I,)
+    """
+    place = np.flatnonzero(bracket.lower_capped > bracket.upper_capped)
+    refuted = np.zeros(len(left), np.bool_)
+    if len(place):
+        excess = bracket.lower_capped[place] - bracket.upper_capped[place]
+        steps = np.maximum(levels.points.count[left[place]], levels.points.count[left[place] + 1]) >> FLOAT32_BITS
+        refuted[place] = excess > levels.hidden_j(left[place]) * steps
+        bracket.lower_capped[place] = bracket.lower[place]
+        bracket.upper_capped[place] = bracket.upper[place]
+    return refuted
+
+
+def register_unknown(levels: Levels, time_ms: Int64) -> Unknown:
+    """Stretches before the first reading, in unknown intervals and after the last reading.
+
+    An unknown interval lasts from the request on its left to the reply on its right. Stretches do not overlap: what one
+    request and the next have in common counts once.
+    """
+    points = levels.points
+    unknown = levels.unknown
+    ends_of = np.array([0, len(points) - 1])
+    power = levels.power_w(ends_of)
+    lead = _shared(levels, unknown, lead_before(levels, unknown))
+    lag = _shared(levels, unknown, lead_after(levels, unknown + 1))
+    starts = np.concatenate((time_ms[:1], points.t0_ms[unknown], points.t0_ms[-1:]))
+    ends = np.concatenate((points.t1_ms[:1], points.t1_ms[unknown + 1], time_ms[-1:]))
+    powers = np.concatenate((power[:1], _stretch_power_w(levels, unknown), power[1:]))
+    leads = np.concatenate((np.zeros(1, np.int64), lead, lead_before(levels, ends_of[1:])))
+    lags = np.concatenate((lead_after(levels, ends_of[:1]), lag, np.zeros(1, np.int64)))
+    shifts = np.maximum(ends[:-1] - starts[1:], 0)
+    starts[1:] += shifts
+    leads[1:] = np.maximum(leads[1:] - power_mj(powers[1:], shifts), 0)
+    return Unknown(start_ms=starts, end_ms=ends, power_w=powers, lead_mj=leads, lag_mj=lags)
+
+
+def _stretch_power_w(levels: Levels, unknown: Int64) -> Int64:
+    """Maximum power in unknown intervals: the larger of both sides'. [W]"""
+    return np.maximum(levels.power_w(unknown), levels.power_w(unknown + 1))
+
+
+def _shared(levels: Levels, unknown: Int64, lead_mj: Int64) -> Int64:
+    """Leads across unknown intervals whose sides have the same maximum power; none where it changed. [mJ]"""
+    return np.where(levels.power_w(unknown) == levels.power_w(unknown + 1), lead_mj, 0)
+
+
+def register_freedom(levels: Levels) -> tuple[Int64, Int64, Int64]:
+    """Moments at which a register is joined to another or to nothing, and what its hidden step leaves open there.
+
+    Where two registers meet, the old one held up to its hidden step more than it showed, and the new one too: energy
+    across is up to the old one's step more, and up to the new one's step less. Before the first reading there is no old
+    one, after the last no new one.
+
+    Returns
+    -------
+    tuple
+        Times [ms UTC], freedom under and over the energy [J]. (N,) each
+    """
+    points = levels.points
+    joints = levels.walls[levels.relation[has(levels.walls, levels.links)] != Relation.REFUTED]
+    ends_of = np.array([0, len(points) - 1])
+    hidden = levels.hidden_j(ends_of)
+    rounding = levels.rounding_j(ends_of)
+    time_ms = np.concatenate((points.t1_ms[joints], points.t1_ms[ends_of]))
+    under = np.concatenate(
+        (levels.hidden_j(joints + 1) + levels.rounding_j(joints), np.array([hidden[0], rounding[1]]))
+    )
+    over = np.concatenate((levels.hidden_j(joints) + levels.rounding_j(joints + 1), np.array([rounding[0], hidden[1]])))
+    return time_ms, under, over

@@ -1,0 +1,193 @@
+"""Days on which a facility's meters contradict each other: what they say of these days is not believed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from pue.contract.quality import Flag
+from pue.contract.series import SLOT_MS
+from pue.energy.between import weighted_bounds
+from pue.energy.family import children_of, nodes_of
+from pue.energy.grid import Row
+from pue.energy.index import Bools
+from pue.energy.slots import Int64
+from pue.energy.uncertainty import round_micro, u_pue
+
+BALANCE_BROKEN = "balance_broken"
+PUE_BELOW_ONE = "pue_below_one"
+NO_IT_LOAD = "no_it_load"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Doubt:
+    """One contradiction: its code, and the slots of the days on which it stands. (S,)"""
+
+    code: str
+    slots: Bools
+
+
+def without_contradictions(
+    rows: Sequence[Row], days: Int64, least_it_w: Fraction
+) -> tuple[list[Row], tuple[Doubt, ...]]:
+    """Make energy unknown, up to the meters' limits, on days on which they contradict each other.
+
+    Parameters
+    ----------
+    rows
+        Each term's slots.
+    days
+        First slot of each facility-local day, and the end of the last one. (D + 1,)
+    least_it_w
+        IT load below which a ratio says nothing. [W]
+
+    Returns
+    -------
+    tuple
+        The rows as they are believed, and the contradictions.
+
+    References
+    ----------
+    METHOD.md, "Contradictions".
+    """
+    believed = list(rows)
+    doubts: list[Doubt] = []
+    for parent, family in _families(rows):
+        slots = _slots_of_days(days, _broken_days([rows[place] for place in family[0]], family, rows, days))
+        _doubt(believed, doubts, f"{BALANCE_BROKEN}:{parent}", slots, [place for member in family for place in member])
+    weighing = [place for place, row in enumerate(rows) if row.weighs]
+    below_one = _slots_of_days(days, _days_below_one(believed, days))
+    _doubt(believed, doubts, PUE_BELOW_ONE, below_one, weighing)
+    idle = _slots_of_days(days, _idle_days(believed, days, least_it_w))
+    _doubt(believed, doubts, NO_IT_LOAD, idle, [place for place in weighing if rows[place].term.b])
+    return believed, tuple(doubts)
+
+
+def _doubt(rows: list[Row], doubts: list[Doubt], code: str, slots: Bools, places: Sequence[int]) -> None:
+    if slots.any():
+        doubts.append(Doubt(code, slots))
+        for place in places:
+            rows[place] = rows[place].doubted(slots, Flag.BALANCE)
+
+
+def _slots_of_days(days: Int64, chosen: Bools) -> Bools:
+    """Slots of some days. (D,) -> (S,)"""
+    return np.repeat(chosen, np.diff(days))
+
+
+# Balance
+
+
+def _families(rows: Sequence[Row]) -> list[tuple[str, list[list[int]]]]:
+    """Name of each parent that weighs, and the places of its rows and of those of its children that weigh."""
+    nodes = nodes_of(rows)
+    found = []
+    for parent, children in children_of(rows, nodes).items():
+        members = [nodes[node] for node in (parent, *children) if any(rows[place].weighs for place in nodes[node])]
+        if len(members) > 1 and members[0] is nodes[parent]:
+            found.append((parent[1], members))
+    return found
+
+
+def _broken_days(parent: Sequence[Row], family: list[list[int]], rows: Sequence[Row], days: Int64) -> Bools:
+    """Days on which children carry more than their parent, beyond twice the standard uncertainty of the difference.
+
+    Only slots count in which all of the family is known. Less is no fault: what lies between is loss, or load without a
+    meter.
+    """
+    members = [[rows[place] for place in places] for places in family]
+    known = np.ones(len(parent[0].known), np.bool_)
+    for member in members:
+        known &= np.logical_or.reduce([row.known for row in member])
+    energy = np.stack([_by_day(np.where(known, _whole_j(member), 0), days) for member in members])  # (members, D)
+    surplus = energy[1:].sum(axis=0) - energy[0]
+    broken = surplus > 0
+    if broken.any():
+        broken &= surplus > _tolerance_j(members, energy, days, known)
+    return np.asarray(broken, np.bool_)
+
+
+def _tolerance_j(members: Sequence[Sequence[Row]], energy_j: Int64, days: Int64, known: Bools) -> Int64:
+    """By how much children may seem to carry more than their parent on each day. (D,) [J]"""
+    rows = [row for member in members for row in member]
+    u_rel = [max(row.term.u_rel for row in member) for member in members]
+    steps = sum(max(row.term.step_j for row in member) for member in members)
+    at_edge = np.add.reduce([row.below_j + row.above_j for row in rows])  # (E,)
+    inside = np.add.reduce([row.high_j - row.low_j for row in rows])  # (S,)
+    # Known slots are joined like the slots of a window: what their edges leave open counts where they begin and end.
+    is_border = np.append(np.append(True, known[1:] != known[:-1]), True)
+    is_border[days] = True
+    open_j = _by_day(np.where(is_border[:-1], at_edge[:-1], 0) + np.where(known, inside, 0), days) + at_edge[days[1:]]
+    tolerance = []
+    for day, slack in enumerate(open_j.tolist()):
+        u = math.sqrt(sum((value * share) ** 2 for value, share in zip(energy_j[:, day].tolist(), u_rel, strict=True)))
+        tolerance.append(math.ceil(2 * u) + 2 * steps + slack)
+    return np.array(tolerance, np.int64)
+
+
+def _whole_j(member: Sequence[Row]) -> Int64:
+    """Energy of a meter whose terms follow, or repeat, each other. (S,) [J]"""
+    return np.asarray(np.maximum.reduce([row.energy_j for row in member]), np.int64)
+
+
+def _by_day(values: Int64, days: Int64) -> Int64:
+    """Sum over each day's slots. (S,) -> (D,)"""
+    return np.asarray(np.add.reduceat(values, days[:-1]), np.int64)
+
+
+# Ratios that cannot be
+
+
+def _days_below_one(rows: Sequence[Row], days: Int64) -> Bools:
+    """Days on which even the most the facility can have taken is less than its IT equipment took at least."""
+    below = np.zeros(len(days) - 1, np.bool_)
+    total, it = (_day_sums(rows, days, name) for name in ("a", "b"))
+    for day in np.flatnonzero(it > total).tolist():
+        first = days[day : day + 1]
+        last = days[day + 1 : day + 2]
+        most = int(weighted_bounds(rows, [row.term.a for row in rows], first, last).upper_j[0])
+        least = int(weighted_bounds(rows, [row.term.b for row in rows], first, last).lower_j[0])
+        below[day] = least > 0 and Fraction(most, least) + 2 * _u_of_day(rows, int(first[0]), int(last[0])) < 1
+    return below
+
+
+def _u_of_day(rows: Sequence[Row], first: int, last: int) -> Fraction:
+    """Standard uncertainty of a day's PUE; 0 where there is no ratio. [-]"""
+    u = u_pue(
+        [int(row.energy_j[first:last].sum()) for row in rows],
+        [row.term.a for row in rows],
+        [row.term.b for row in rows],
+        [row.term.u_rel for row in rows],
+        group=[row.term.group for row in rows],
+        model=[row.term.model for row in rows],
+        meter=[str(row.term.key) for row in rows],
+        step_j=[row.term.step_j for row in rows],
+    )
+    return Fraction(0) if math.isnan(float(u)) else round_micro(float(u))
+
+
+def _idle_days(rows: Sequence[Row], days: Int64, least_it_w: Fraction) -> Bools:
+    """Days on which the IT equipment took less, at most, than a load that means anything."""
+    idle = np.zeros(len(days) - 1, np.bool_)
+    if least_it_w <= 0:
+        return idle
+    least_j = np.diff(days) * math.floor(least_it_w * SLOT_MS / 1000)  # (D,)
+    for day in np.flatnonzero(_day_sums(rows, days, "b") < least_j).tolist():
+        bounds = weighted_bounds(rows, [row.term.b for row in rows], days[day : day + 1], days[day + 1 : day + 2])
+        idle[day] = int(bounds.upper_j[0]) < int(least_j[day])
+    return idle
+
+
+def _day_sums(rows: Sequence[Row], days: Int64, weight: str) -> Int64:
+    """Known energy of each day by one of the weights, rounded down. (D,) [J]"""
+    weights = [getattr(row.term, weight) for row in rows]
+    unit = math.lcm(*(one.denominator for one in weights))
+    total = np.zeros(len(days) - 1, np.int64)
+    for row, one in zip(rows, weights, strict=True):
+        if one:
+            total += int(one * unit) * _by_day(row.energy_j, days)
+    return np.asarray(total // unit, np.int64)

@@ -1,0 +1,123 @@
+"""What parent and children meters say about each other's unknown energy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from pue.contract.errors import Fatal
+from pue.energy.grid import UNBOUNDED_J, Row
+from pue.energy.index import Bools
+from pue.energy.slots import Int64
+
+Node = tuple[str, str, str]
+"""Site, meter and quantity: all terms of one meter, whatever their weights."""
+
+_SAFE = 1 << 61
+
+
+def nodes_of(rows: Sequence[Row]) -> dict[Node, list[int]]:
+    """Places of each meter's rows."""
+    nodes: dict[Node, list[int]] = {}
+    for place, row in enumerate(rows):
+        key = row.term.key
+        nodes.setdefault((key.site, key.meter, key.quantity), []).append(place)
+    return nodes
+
+
+def children_of(rows: Sequence[Row], nodes: dict[Node, list[int]]) -> dict[Node, list[Node]]:
+    """Children by parent; a parent that is not among the terms, or measures another quantity, says nothing."""
+    result: dict[Node, list[Node]] = {}
+    for node, places in nodes.items():
+        above = node[0], rows[places[-1]].term.parent or "", node[2]
+        if above in nodes:
+            result.setdefault(above, []).append(node)
+    return result
+
+
+def bounded_by_family(rows: Sequence[Row]) -> list[Row]:
+    """Bound unknown energy by the meters above and below.
+
+    A child carries at most what its parent carries less what the siblings carry at least; a parent at least what its
+    children carry at least. Losses only make the parent carry more, so both hold whatever they are. Meters can be off
+    by their class: what one shows says so much less of the energy itself, and that of what another would have shown.
+
+    References
+    ----------
+    METHOD.md, "Bounds of a missing meter".
+    """
+    nodes = nodes_of(rows)
+    children = children_of(rows, nodes)
+    order = _from_the_top(nodes, children)
+    if not children or all(row.known[row.first : row.last].all() for row in rows):
+        return list(rows)
+    result = _bounded(rows, nodes, children, order)
+    if any(row.free for row in rows):
+        free = _bounded([row.free or row for row in rows], nodes, children, order)
+        result = [replace(row, free=own if row.free else None) for row, own in zip(result, free, strict=True)]
+    return result
+
+
+def _bounded(
+    rows: Sequence[Row], nodes: dict[Node, list[int]], children: dict[Node, list[Node]], order: Sequence[Node]
+) -> list[Row]:
+    """Energy that flowed, as each meter alone bounds it; then from the leaves up, then from the top down. (S,) each"""
+    limits = {node: max(rows[place].term.limit_rel for place in places) for node, places in nodes.items()}
+    lower = {node: _scaled(_largest(rows, nodes[node], "least_j"), 1 / (1 + limits[node])) for node in nodes}
+    upper = {node: _scaled_up(_largest(rows, nodes[node], "most_j"), 1 / (1 - limits[node])) for node in nodes}
+    for node in reversed(order):
+        if node in children:
+            lower[node] = np.maximum(lower[node], np.add.reduce([lower[child] for child in children[node]]))
+    for node in order:
+        for child in children.get(node, ()):
+            siblings = np.add.reduce([lower[other] for other in children[node]]) - lower[child]
+            is_bounded = _active(rows, nodes[node]) & (upper[node] < UNBOUNDED_J)
+            rest = np.where(is_bounded, np.maximum(upper[node] - siblings, 0), UNBOUNDED_J)
+            upper[child] = np.minimum(upper[child], rest)
+    result = list(rows)
+    for node, places in nodes.items():
+        least = _scaled(lower[node], 1 - limits[node])
+        most = _scaled_up(upper[node], 1 + limits[node])
+        for place in places:
+            result[place] = rows[place].bounded(least, most)
+    return result
+
+
+def _scaled(energy_j: Int64, factor: Fraction) -> Int64:
+    """Energy x factor, rounded down. (S,) [J]"""
+    if factor == 1:
+        return energy_j
+    if int(np.abs(energy_j).max(initial=0)) * factor.numerator < _SAFE:
+        return np.asarray(energy_j * factor.numerator // factor.denominator, np.int64)
+    return np.asarray(energy_j.astype(object) * factor.numerator // factor.denominator, np.int64)
+
+
+def _scaled_up(energy_j: Int64, factor: Fraction) -> Int64:
+    """Energy x factor, rounded up; no bound stays none. (S,) [J]"""
+    bounded = energy_j < UNBOUNDED_J
+    scaled = -_scaled(-np.where(bounded, energy_j, 0), factor)
+    return np.where(bounded, scaled, UNBOUNDED_J)
+
+
+def _from_the_top(nodes: dict[Node, list[int]], children: dict[Node, list[Node]]) -> list[Node]:
+    """Parents before their children."""
+    below = {child for members in children.values() for child in members}
+    order = [node for node in nodes if node not in below]
+    for node in order:
+        order.extend(children.get(node, ()))
+    if len(order) < len(nodes):
+        lost = sorted(node[1] for node in nodes if node not in order)
+        raise Fatal(f"meters {', '.join(lost)} are each other's parents; correct `parent` in the registry")
+    return order
+
+
+def _largest(rows: Sequence[Row], places: Sequence[int], name: str) -> Int64:
+    """Column of a meter whose terms follow, or repeat, each other. (S,)"""
+    return np.asarray(np.maximum.reduce([getattr(rows[place], name) for place in places]), np.int64)
+
+
+def _active(rows: Sequence[Row], places: Sequence[int]) -> Bools:
+    return np.asarray(np.logical_or.reduce([rows[place].active for place in places]), np.bool_)
