@@ -158,8 +158,8 @@ REASONS: dict[str, ReasonText] = {
     ),
     Reason.NO_IT_ENERGY: ReasonText("没有IT电能，PUE无定义", "there is no IT energy, so no PUE"),
     Reason.NO_IT_LOAD: ReasonText(
-        "部分日期设施用电而IT电能为零，计量有误",
-        "on some days the facility drew energy and its IT none: the metering is wrong",
+        "部分日期IT负荷过低，当日比值无意义",
+        "on some days IT load is too low for a ratio to mean anything",
     ),
     Reason.IT_LOAD_TOO_LOW: ReasonText("IT负荷过低，比值无意义", "IT load is too low for a ratio to mean anything"),
     Reason.PUE_BELOW_ONE: ReasonText(
