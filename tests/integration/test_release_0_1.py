@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ SLOW_REPLY = {SeriesKey("km82", "it-b", "energy_import"): (1756778400000, 175677
 """Slots beside a reply that took 75 s."""
 COARSE = {SeriesKey("km81", "it", "energy_import"): 400 * 3_600_000}
 """A step of more than the maximum power gives in 15 minutes: the slot before has its share of it now. [J]"""
+
+TRUE_AUGUST_PUE = (Fraction("1.4199"), Fraction("1.42"))
+"""Of km81 in August 2025, by the load that was made up; the last quarter of an hour had less."""
 
 
 @pytest.fixture
@@ -172,6 +176,17 @@ def test_a_coarse_step_is_spread_as_the_maximum_power_allows_and_no_energy_is_lo
 
 
 @pytest.mark.usefixtures("upgraded")
+def test_bounds_that_left_the_truth_outside_hold_it_now() -> None:
+    old = said("pue-km81-month")
+    assert Fraction(old["pue_lower"]) > TRUE_AUGUST_PUE[1]
+    with serving() as service:
+        new = Answers(service.sources, LOOPBACK).pue("km81", "month")
+    assert new is not None
+    assert (new.from_ms, new.to_ms) == (old["from_ms"], old["to_ms"])
+    assert Fraction(str(new.pue_lower)) <= TRUE_AUGUST_PUE[0] < TRUE_AUGUST_PUE[1] <= Fraction(str(new.pue_upper))
+
+
+@pytest.mark.usefixtures("upgraded")
 def test_a_collector_with_rebuilt_series_takes_what_comes_next() -> None:
     assert collector("check").exit_code == 0
     done = collector("import", GOLDEN / "more.batches.gz")
@@ -223,6 +238,18 @@ def test_the_old_log_verifies_and_its_findings_are_served() -> None:
                 for name in ("outcome", "reasons", "pue", "coverage", "as_of_ms", "since", "seq", "evidence_hash"):
                     assert plain(getattr(new, name)) == old[name], (facility, old["rule"], name)
             assert not found
+        for alert, was in zip(answers.alerts(), said("alerts")["items"], strict=True):
+            for name in ("id", "kind", "raised_ms", "cleared_ms", "value", "limit", "rule", "seq"):
+                assert plain(getattr(alert, name)) == was[name], (alert.id, name)
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_closed_periods_keep_their_finding_and_what_was_assumed_is_said_now() -> None:
+    with serving() as service:
+        found = {event.body["rule"]: event.body for event in service.evaluate() if event.kind == "finding_recorded"}
+    assert {rule for rule, body in found.items() if body["period"] is not None} == set()
+    assert found["no_preferential_policy"]["outcome"] == "insufficient_data"
+    assert "incentives_unknown" in found["no_preferential_policy"]["reasons"]
 
 
 @pytest.mark.usefixtures("upgraded")
