@@ -104,7 +104,7 @@ def believed(points: Points, suspects: Int64, versions: Sequence[RegisterVersion
 
     References
     ----------
-    METHOD.md, "Spikes".
+    METHOD.md, "Registers".
     """
     relation = relations(points, suspects, suspects + 1, versions)
     impossible = suspects[np.isin(relation, IMPOSSIBLE)]
