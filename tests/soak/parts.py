@@ -115,7 +115,7 @@ def tested(path: str, *options: str, **environment: str) -> Figures:
 
 PARTS: dict[str, Part] = {
     "soundness": Part(soundness.PIECES, soundness.piece, soundness.rows, is_single=True),
-    "properties": Part(5, properties, property_rows),
+    "properties": Part(10, properties, property_rows),
     "reference": Part(4, reference, reference_rows, is_single=True),
     "mutation": Part(1, mutants, mutation.rows),
     "fuzz": Part(1, fuzz, fuzz_rows),
