@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.curves import energy_bound_j, exact_share, last_before, share
+from pue.energy.curves import energy_bound_j, exact_share, joules_up, last_before, power_mj, share
 
 ENERGIES = st.integers(0, 10**6) | st.integers(0, 2**40) | st.integers(0, MAX_ENERGY_J - 1)
 SPANS = st.integers(1, 1000) | st.integers(1, 2**31) | st.integers(1, 10**12)
@@ -39,7 +39,9 @@ def test_halves_are_rounded_up_on_both_paths(energy: int, half: int) -> None:
 )
 def test_a_bound_is_power_times_time_rounded_up_and_never_out_of_range(power_w: int, times: list[int]) -> None:
     expected = [min(ceil(Fraction(power_w * time, 1000)), MAX_ENERGY_J) for time in times]
-    assert energy_bound_j(power_w, np.array(times, np.int64)).tolist() == expected
+    assert [energy_bound_j(power_w, time) for time in times] == expected
+    powers = np.full(len(times), power_w)
+    assert joules_up(power_mj(powers, np.array(times, np.int64))).tolist() == expected
 
 
 @pytest.mark.parametrize("slots", [1, 60, 1500])

@@ -12,18 +12,8 @@ from pue.contract.errors import Fatal
 from pue.contract.quality import Flag, Quality
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.contract.topology import Meter, MeterVersion, Register, Replacement
-from pue.energy.points import points_of
-from pue.energy.registers import (
-    AMBIGUOUS,
-    BAD,
-    KNOWN,
-    ROLLOVER,
-    RegisterVersion,
-    power_slots,
-    register_slots,
-    register_versions,
-    relate,
-)
+from pue.energy.power import power_slots
+from pue.energy.registers import register_slots, register_versions
 from pue.energy.slots import Samples, Slots
 from pue.energy.versions import rounded, scaled
 from tests.unit.pue.meters import KWH, MINUTE_MS, int64, samples, version
@@ -43,36 +33,47 @@ def test_energy_between_two_edges_is_the_difference_of_their_registers() -> None
     assert slots.start_ms.tolist() == [0, SLOT_MS, 2 * SLOT_MS]
     assert slots.energy_j.tolist() == [250 * KWH, 50 * KWH, 0]
     assert slots.gap_ms.tolist() == [0, 0, SLOT_MS]
-    assert slots.below_j.tolist() == slots.above_j.tolist() == [0, 0, 0]
+    assert slots.below_j.tolist() == slots.below_capped_j.tolist() == [0, 0, 0]
     assert flags(slots) == [0, 0, Flag.MISSING]
     assert slots.topology.tolist() == [7, 7, 7]
     assert slots.revision.tolist() == [0, 0, 0]
 
 
+def test_a_register_holds_up_to_a_step_more_than_it_shows() -> None:
+    """At every edge with readings around it, and where the series begins and ends: less before, more after it."""
+    slots = register_slots(samples((0, 1000), (SLOT_MS, 1250), (2 * SLOT_MS, 1300)), [version(KWH, 10**9)])
+    assert slots.above_j.tolist() == slots.above_capped_j.tolist() == [KWH, KWH, 0]
+    assert slots.under_j.tolist() == [KWH, 0, 0]
+    assert slots.over_j.tolist() == [0, 0, KWH]
+
+
 def test_midnight_lies_between_its_readings_in_proportion_to_time() -> None:
-    """23:58 shows 1000.0 kWh, 00:03 shows 1005.0: midnight is 1002.0, and certainly between the two."""
+    """23:58 shows 1000.0 kWh, 00:03 shows 1005.0: midnight is 1002.0, and certainly from 1000.0 to 1005.1."""
     day_ms = 86_400_000
     slots = register_slots(
         samples((day_ms - 2 * MINUTE_MS, 10_000), (day_ms + 3 * MINUTE_MS, 10_050)), [version(KWH // 10, 10**6)]
     )
     assert slots.energy_j.tolist() == [2 * KWH, 3 * KWH]
     assert slots.below_j.tolist() == [0, 2 * KWH]
-    assert slots.above_j.tolist() == [0, 3 * KWH]
+    assert slots.above_j.tolist() == [0, 31 * KWH // 10]
 
 
 def test_an_edge_between_request_and_reply_is_bounded_by_the_next_reading() -> None:
+    """100 + 24 x 2000 / 2400 = 120 at the edge; at least 100, at most the 144 asked for after it and a step of 1."""
     readings = ((SLOT_MS - 2000, 100), (SLOT_MS + 400, 124), (SLOT_MS + 2400, 144))
     slots = register_slots(samples(*readings, took_ms=800), [version(1, 100_000)])
     assert slots.energy_j.tolist() == [20, 24]
     assert slots.below_j.tolist() == [0, 20]
-    assert slots.above_j.tolist() == [0, 24]
+    assert slots.above_j.tolist() == [0, 25]
 
 
 def test_a_reading_at_the_edge_with_a_duration_leaves_the_edge_open_upwards_only() -> None:
+    """By what the next reading shows and a step; capped, by a step and 0.1 s of 1 kW."""
     readings = ((0, 0), (SLOT_MS, 500), (2 * SLOT_MS, 900))
     slots = register_slots(samples(*readings, took_ms=100), [version(1, 1000)])
-    assert slots.below_j.tolist() == [0, 0, 0]
-    assert slots.above_j.tolist() == [500, 400, 0]
+    assert slots.below_j.tolist() == slots.below_capped_j.tolist() == [0, 0, 0]
+    assert slots.above_j.tolist() == [501, 401, 0]
+    assert slots.above_capped_j.tolist() == [101, 101, 0]
 
 
 def test_the_secondary_side_is_multiplied_by_ct_and_pt() -> None:
@@ -310,7 +311,7 @@ def test_a_gap_loses_the_allocation_and_not_the_energy() -> None:
     assert flags(slots)[:12] == [Flag.ALLOCATED] * 12
     assert slots.gap_ms[:12].tolist() == [SLOT_MS] * 12
     assert slots.unknown_j[:12].tolist() == [0] * 12
-    assert (slots.below_j[4], slots.above_j[4]) == (100 * KWH, 200 * KWH)
+    assert (slots.below_j[4], slots.above_j[4]) == (100 * KWH, 201 * KWH)
 
 
 def test_a_gap_of_exactly_the_longest_allowed_is_covered() -> None:
@@ -413,45 +414,6 @@ def test_scaling_is_exact_where_a_float_is_not() -> None:
     assert rounded(Fraction(-5, 2)) == -2
 
 
-# Power
-
-
-def test_power_is_integrated_by_trapezoids_and_marked_so() -> None:
-    readings = samples((0, 1000), (SLOT_MS // 2, 2000), (SLOT_MS, 2000))
-    slots = power_slots(readings, [version(1, 5000)])
-    assert slots.energy_j.tolist() == [1500 * 450 + 2000 * 450, 0]
-    assert flags(slots)[0] == Flag.INTEGRATED
-    assert (slots.gap_ms[0], slots.unknown_j[0]) == (0, 0)
-
-
-def test_power_is_never_bridged_over_more_than_a_slot() -> None:
-    readings = samples((0, 1000), (2 * SLOT_MS, 1000), (3 * SLOT_MS, 1000))
-    slots = power_slots(readings, [version(1, 5000)], max_gap_ms=10 * SLOT_MS)
-    assert slots.energy_j.tolist() == [0, 0, 900_000, 0]
-    assert slots.unknown_j[:3].tolist() == [4_500_000, 4_500_000, 0]
-    assert flags(slots)[:3] == [Flag.MISSING, Flag.MISSING, Flag.INTEGRATED]
-
-
-def test_negative_power_is_unknown_energy_and_power_beyond_the_limit_a_spike() -> None:
-    readings = samples((0, 10), (SLOT_MS, -5), (SLOT_MS + MINUTE_MS, 10), (SLOT_MS + 2 * MINUTE_MS, 9999))
-    slots = power_slots(readings, [version(1, 1000)])
-    assert flags(slots)[0] == Flag.NEGATIVE | Flag.MISSING
-    assert flags(slots)[1] & Flag.SPIKE
-    assert slots.energy_j.tolist() == [0, 0]
-
-
-def test_power_in_tiny_steps_or_long_counts_is_exact() -> None:
-    fine = power_slots(samples((0, 10**15), (SLOT_MS, 10**15 + 1)), [version(Fraction(1, 10**12), 5000)])
-    assert fine.energy_j.tolist() == [900_000, 0]
-
-
-def test_power_across_two_versions_is_unknown() -> None:
-    rows = [version(1, to_ms=SLOT_MS), version(2, from_ms=SLOT_MS)]
-    slots = power_slots(samples((0, 100), (SLOT_MS - 1000, 100), (SLOT_MS, 50), (2 * SLOT_MS, 50)), rows)
-    assert slots.energy_j.tolist() == [89_900, 90_000, 0]
-    assert slots.unknown_j[0] == 1000
-
-
 # Versions
 
 
@@ -519,8 +481,11 @@ def test_a_rise_is_judged_by_the_longest_time_it_can_have_taken() -> None:
 
 
 def test_a_coarse_register_may_move_by_a_step_at_any_time() -> None:
+    """A whole kWh in 15 s is no leap of a meter of 10 kW: all but its 150 kJ had flowed before, unseen."""
     slots = register_slots(samples((0, 7), (15_000, 8), (30_000, 8), (45_000, 8)), [version(KWH, 10_000)])
-    assert slots.energy_j.tolist() == [KWH]
+    assert slots.energy_j.tolist() == [150_000]
+    assert (slots.below_j[0], slots.above_j[0]) == (KWH - 150_000, 150_000)
+    assert (slots.below_capped_j[0], slots.above_capped_j[0]) == (0, 150_000)
     assert flags(slots) == [0]
 
 
@@ -539,17 +504,20 @@ def test_counts_whose_differences_leave_int64_are_still_put_aside() -> None:
 
 
 def test_requests_of_two_readings_may_be_under_way_at_an_edge() -> None:
-    """Read at -1, 5, 10 and 20 s around the edge, each asked for 12 s before: only the last was asked for after it."""
+    """Read at -1, 5, 10 and 20 s around the edge, each asked for 12 s before: only the last was asked for after it.
+
+    600 / 6 = 100 at the edge; at most 1500 and a step of 1.
+    """
     readings = [(SLOT_MS + at, count) for at, count in ((-1000, 0), (5000, 600), (10_000, 900), (20_000, 1500))]
     slots = register_slots(samples(*readings, took_ms=12_000), [version(1, 1000)])
-    assert (slots.below_j[1], slots.above_j[1]) == (100, 1400)
+    assert (slots.below_j[1], slots.above_j[1]) == (100, 1401)
 
 
 def test_a_reading_asked_for_at_the_very_edge_bounds_it_from_above() -> None:
     """Read at -1, 5, 12 and 20 s around the edge, each asked for 12 s before: the third at the edge."""
     readings = [(SLOT_MS + at, count) for at, count in ((-1000, 0), (5000, 600), (12_000, 900), (20_000, 1500))]
     slots = register_slots(samples(*readings, took_ms=12_000), [version(1, 1000)])
-    assert (slots.below_j[1], slots.above_j[1]) == (100, 800)
+    assert (slots.below_j[1], slots.above_j[1]) == (100, 801)
 
 
 def test_the_time_before_the_first_reading_is_bounded_by_the_limit_of_its_version() -> None:
@@ -557,32 +525,6 @@ def test_the_time_before_the_first_reading_is_bounded_by_the_limit_of_its_versio
     rows = [version(1, 1000, to_ms=MINUTE_MS), version(1, 2000, from_ms=MINUTE_MS, continues=False)]
     slots = register_slots(samples((30_000, 0), (120_000, 0)), rows)
     assert slots.unknown_j.tolist() == [30_000 + 180_000 + 1_560_000]
-
-
-NO_WRAP, WRAPS = version(1, 1000), version(1, 1000, modulus=4_000_000)
-
-
-@pytest.mark.parametrize(
-    ("register", "counts", "kind"),
-    [
-        pytest.param(NO_WRAP, (0, 900_001), KNOWN, id="a rise within the limit and a count"),
-        pytest.param(NO_WRAP, (0, 900_002), BAD, id="a rise beyond them"),
-        pytest.param(WRAPS, (0, 900_001), KNOWN, id="a rise of a register that wraps"),
-        pytest.param(WRAPS, (0, 900_002), BAD, id="a rise of it beyond them"),
-        pytest.param(WRAPS, (5, 5), KNOWN, id="no rise of it"),
-        pytest.param(WRAPS, (3_999_999, 900_000), ROLLOVER, id="a wrap within them"),
-        pytest.param(WRAPS, (3_999_999, 900_001), BAD, id="a wrap beyond them"),
-        pytest.param(version(1, 1000, modulus=900_000), (0, 1), AMBIGUOUS, id="a rise or a wrap"),
-        pytest.param(version(1, 1000, modulus=900_000), (0, 2), KNOWN, id="a rise, as a wrap is beyond them"),
-    ],
-)
-def test_two_readings_a_slot_apart_are_told_apart_by_the_last_count(
-    register: RegisterVersion, counts: tuple[int, int], kind: int
-) -> None:
-    """A meter of 1 kW counts at most 900,000 J in a slot, and one more as readings are cut off at whole counts."""
-    first, then = counts
-    points, _ = points_of(samples((0, first), (SLOT_MS, then)), [register])
-    assert relate(points, int64(0), int64(1), [register]).tolist() == [kind]
 
 
 def test_a_register_that_can_wrap_within_ten_minutes_is_ambiguous_after_a_slot() -> None:
@@ -642,30 +584,6 @@ def test_a_count_below_zero_is_put_aside_whatever_a_gauge_could_show() -> None:
 
 def test_a_reading_at_the_end_of_the_only_version_is_left_out() -> None:
     assert register_slots(samples((0, 0), (SLOT_MS, 5)), [version(to_ms=SLOT_MS)]).energy_j.tolist() == [0]
-
-
-def test_no_power_is_power() -> None:
-    slots = power_slots(samples((0, 0), (MINUTE_MS, 0), (2 * MINUTE_MS, 60)), [version()])
-    assert (slots.energy_j.tolist(), flags(slots)) == ([1800], [Flag.INTEGRATED])
-
-
-def test_integrated_power_is_exact_where_a_float_is_not() -> None:
-    """A mean of 3 * 10**13 + 0.5 W over 900 s."""
-    watts = 3 * 10**13
-    slots = power_slots(samples((0, watts), (SLOT_MS, watts + 1)), [version(1, 2 * watts)])
-    assert slots.energy_j.tolist() == [27_000_000_000_000_450, 0]
-
-
-@pytest.mark.parametrize(
-    ("readings", "energy_j"),
-    [
-        pytest.param([(0, 60), (MINUTE_MS, 90), (MINUTE_MS, 60), (2 * MINUTE_MS, 60)], 9000, id="two of one time"),
-        pytest.param([(0, 60), (2 * MINUTE_MS, 60), (MINUTE_MS, 90)], 9000, id="out of order"),
-    ],
-)
-def test_power_readings_come_in_any_order(readings: list[tuple[int, int]], energy_j: int) -> None:
-    """A mean of 75 W for two minutes."""
-    assert power_slots(samples(*readings), [version()]).energy_j.tolist() == [energy_j]
 
 
 # Long columns

@@ -12,7 +12,8 @@ import pytest
 from pue.contract.quality import NO_VALUE, Flag, Quality
 from pue.contract.series import SLOT_MS
 from pue.energy.days import DAY_MS
-from pue.energy.registers import RegisterVersion, power_slots, register_slots
+from pue.energy.power import power_slots
+from pue.energy.registers import RegisterVersion, register_slots
 from pue.energy.slots import Samples, Slots
 from pue.energy.stream import NOTHING, MeterStream, SiteStream
 from tests.unit.pue.meters import MINUTE_MS, int64, samples, version

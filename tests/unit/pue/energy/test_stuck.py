@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from pue.contract.quality import Flag
 from pue.contract.series import SLOT_MS
-from pue.energy.registers import power_slots, register_slots
+from pue.energy.power import power_slots
+from pue.energy.registers import register_slots
 from pue.energy.slots import Slots
 from pue.energy.stuck import mark_stuck
 from tests.unit.pue.meters import int64, samples, version
