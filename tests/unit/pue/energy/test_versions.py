@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from pue.contract.errors import Fatal
+from pue.contract.series import MAX_ENERGY_J
 from pue.contract.topology import Meter, MeterVersion, Register
 from pue.energy.versions import (
     RegisterVersion,
     counts_per_ms,
     merged,
+    most_counts,
     register_versions,
     scaled,
     usable_counts,
@@ -70,6 +73,61 @@ def test_a_count_is_usable_below_the_modulus_the_range_and_one_count_over_the_po
 
 def test_a_meter_of_1000_watts_counts_a_joule_a_millisecond() -> None:
     assert counts_per_ms(version(1, 1000)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("register", "time_ms", "expected"),
+    [
+        pytest.param(version(1, 1000), [0, 1, 1001], [0, 1, 1001], id="a count a millisecond"),
+        pytest.param(version(1000, 1), [999_999, 1_000_000], [0, 1], id="a count in a thousand seconds"),
+        pytest.param(version(Fraction(1000, 7), 200_000), [44_420], [62_188], id="where a float is less"),
+        pytest.param(version(Fraction(1, 3), 2**53 + 1), [1000], [3 * 2**53 + 3], id="beyond a float"),
+        pytest.param(version(1, 2**61), [1, 2500], [2**61 // 1000, MAX_ENERGY_J], id="at most the range"),
+    ],
+)
+def test_the_most_a_register_counts_in_a_time_is_exact(
+    register: RegisterVersion, time_ms: list[int], expected: list[int]
+) -> None:
+    assert most_counts(register, int64(*time_ms)).tolist() == expected
+
+
+def test_no_time_has_no_counts() -> None:
+    assert most_counts(version(), int64()).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("step_j", "hidden_j", "rounding_j"),
+    [
+        pytest.param(Fraction(10), 10, 0, id="whole joules: a step"),
+        pytest.param(Fraction(18, 5), 5, 1, id="3.6 J: 4 J, and one as the level is rounded"),
+        pytest.param(Fraction(1, 3), 2, 1, id="less than a joule"),
+    ],
+)
+def test_a_register_hides_up_to_a_step(step_j: Fraction, hidden_j: int, rounding_j: int) -> None:
+    assert (version(step_j).hidden_j, version(step_j).rounding_j) == (hidden_j, rounding_j)
+
+
+@pytest.mark.parametrize(
+    ("changes", "versions"),
+    [
+        ({}, 1),
+        ({"max_power_w": 5}, 1),
+        ({"max_ramp_w_per_s": 5}, 2),
+        ({"step_j": Fraction(2)}, 2),
+        ({"modulus": 10}, 2),
+        ({"continues": False}, 2),
+        ({"replacement": (1, 2)}, 2),
+        ({"from_ms": 11}, 2),
+    ],
+)
+def test_versions_are_one_if_the_register_simply_went_on(changes: dict[str, object], versions: int) -> None:
+    rows = merged([version(1, 1000, to_ms=10), replace(version(1, 1000, from_ms=10), **changes)])  # type: ignore[arg-type]  # fields a test chooses
+    assert len(rows) == versions
+
+
+def test_a_register_that_went_on_has_the_larger_maximum_power_throughout() -> None:
+    rows = [version(1, 7, to_ms=10), version(1, 9, from_ms=10, to_ms=20), version(1, 8, from_ms=20)]
+    assert merged(rows) == (version(1, 9),)
 
 
 @pytest.mark.parametrize(
