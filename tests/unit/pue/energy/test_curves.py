@@ -15,12 +15,11 @@ from pue.energy.curves import (
     Unknown,
     energy_bound_j,
     exact_share,
-    joules_up,
-    power_mj,
     share,
     slots_of_curve,
 )
 from pue.energy.slots import Int64
+from pue.energy.versions import joules_up, power_mj
 from tests.unit.pue.meters import int64
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.grid import UNBOUNDED_J, Row, Term, lay
+from pue.energy.grid import UNBOUNDED_J, Term, lay
 from pue.energy.slots import Int64, Slots
-from tests.unit.pue.meters import int64, term
+from tests.unit.pue.meters import int64, made_slots, term
 
 FIRST = 10
 """Number of the first slot of `slots`."""
@@ -19,10 +21,17 @@ FIRST = 10
 def slots(
     energy: Sequence[int], unknown: Sequence[int] = (), below: Sequence[int] = (), above: Sequence[int] = ()
 ) -> Slots:
+    """Slots whose bounds of edges are the same with and without caps."""
     nothing = [0] * len(energy)
-    start = int64(*((FIRST + place) * SLOT_MS for place in range(len(energy))))
-    columns = (energy, unknown or nothing, nothing, below or nothing, above or nothing, nothing, nothing, nothing)
-    return Slots(start, *(int64(*column) for column in columns))
+    return made_slots(
+        *energy,
+        first=FIRST,
+        unknown_j=unknown or nothing,
+        below_j=below or nothing,
+        above_j=above or nothing,
+        below_capped_j=below or nothing,
+        above_capped_j=above or nothing,
+    )
 
 
 def grid(first: int, last: int) -> Int64:
@@ -92,32 +101,115 @@ def test_bounds_of_an_edge_at_which_a_weight_starts_or_ends_go_into_the_slot_bes
     assert (row.below_j.tolist(), row.above_j.tolist()) == ([0, 0, 3, 0, 0], [0, 0, 30, 0, 0])
 
 
-def over_j(row: Row) -> int:
-    return row.overshoot_j(0, len(row.energy_j))[1]
+@pytest.mark.parametrize("last", [None, 12], ids=["laid whole", "laid one by one"])
+def test_bounds_of_edges_are_the_capped_ones(last: int | None) -> None:
+    laid = replace(slots([1, 1, 1]), below_j=int64(9, 9, 9), above_j=int64(9, 9, 9), below_capped_j=int64(1, 2, 3))
+    row = lay(laid, within(0, last), grid(10, 12))
+    assert row.below_j.tolist()[:2] == [1, 2]
+    assert row.above_j.tolist()[:2] == [0, 0]
+
+
+@pytest.mark.parametrize("last", [None, 12], ids=["laid whole", "laid one by one"])
+def test_what_known_energy_leaves_open_is_in_the_slots_bounds_and_not_exact(last: int | None) -> None:
+    laid = made_slots(5, 5, 5, first=FIRST, under_j=[1, 0, 0], over_j=[2, 3, 0], unknown_j=[0, 10, 0])
+    row = lay(laid, within(0, last), grid(10, 12))
+    assert (row.low_j.tolist(), row.high_j.tolist()) == ([-1, 0], [2, 13])
+    assert (row.known.tolist(), row.is_exact) == ([True, False], False)
+    under = made_slots(5, 5, first=FIRST, under_j=[1, 0])
+    over = made_slots(5, 5, first=FIRST, over_j=[1, 0])
+    assert lay(under, term("m"), grid(10, 11)).is_exact is lay(over, term("m"), grid(10, 11)).is_exact is False
+
+
+# Limits that the slots refute
+
+
+REFUTED = made_slots(
+    5,
+    5,
+    5,
+    first=FIRST,
+    unknown_j=[7, 0, 0],
+    above_j=[8, 8, 8],
+    above_capped_j=[1, 1, 1],
+    flags=[0, int(Flag.LIMIT_REFUTED), 0],
+)
+
+
+@pytest.mark.parametrize("last", [None, 12], ids=["laid whole", "laid one by one"])
+def test_a_row_whose_limit_was_refuted_has_another_without_it(last: int | None) -> None:
+    row = lay(REFUTED, within(0, last), grid(10, 12))
+    assert row.free is not None
+    assert (row.above_j.tolist()[:2], row.free.above_j.tolist()[:2]) == ([1, 1], [8, 8])
+    assert (row.high_j.tolist()[0], row.free.high_j.tolist()[0]) == (7, 0)
+    assert row.unbounded.tolist() == [False, False]
+    assert row.free.unbounded.tolist() == [True, False]
+    assert lay(slots([1, 2, 3]), term("m"), grid(10, 12)).free is None
+
+
+def test_a_row_without_its_limit_keeps_what_other_meters_say() -> None:
+    laid = slots([5, 5, 5, 5], unknown=[7, 7, 0, 0])
+    row = lay(laid, term("m"), grid(10, 13)).bounded(int64(0, 0, 0), int64(UNBOUNDED_J, 9, UNBOUNDED_J))
+    free = row.without_limit()
+    assert free.unbounded.tolist() == [True, False, False]
+    assert free.high_j.tolist() == [0, 9 - 5, 0]
+
+
+# Doubt
+
+
+def test_energy_in_doubt_is_unknown_up_to_the_limit() -> None:
+    row = lay(slots([5, 6, 7, 0], unknown=[0, 1, 0, 0]), within(10, 12, max_power_w=2), grid(10, 13))
+    doubted = row.doubted(np.array([True, False, True]), Flag.BALANCE)
+    assert doubted.energy_j.tolist() == [0, 6, 0]
+    assert doubted.high_j.tolist() == [1800, 1, 0]
+    assert doubted.known.tolist() == [False, False, False]
+    assert doubted.flags.tolist() == [int(Flag.BALANCE), 0, 0]
+    assert doubted.is_exact is False
+
+
+def test_energy_in_doubt_of_a_meter_without_a_limit_is_unbounded() -> None:
+    doubted = lay(slots([5, 6, 0]), term("m", max_power_w=0), grid(10, 12)).doubted(
+        np.array([True, False]), Flag.BALANCE
+    )
+    assert (doubted.unbounded.tolist(), doubted.high_j.tolist()) == ([True, False], [0, 0])
+
+
+def test_energy_in_doubt_has_no_limit_where_the_window_refutes_it() -> None:
+    doubted = lay(REFUTED, term("m"), grid(10, 12)).doubted(np.array([False, True]), Flag.BALANCE)
+    assert doubted.free is not None
+    assert doubted.free.energy_j.tolist() == [5, 0]
+    assert doubted.free.unbounded.tolist() == [True, True]
+
+
+# Calibration
 
 
 @pytest.mark.parametrize(
-    ("power_w", "energy_j", "unknown_j", "edge_j", "over"),
+    ("changes", "marked"),
     [
-        pytest.param(1, 0, 1000, 0, 100, id="one watt is 900 J in a slot"),
-        pytest.param(0, 0, 1000, 0, 0, id="no limit"),
-        pytest.param(1000, 900_000, 0, 5, 5, id="nothing to spare"),
-        pytest.param(1000, 900_001, 0, 5, 0, id="limit passed by what is known"),
-        pytest.param(1000, 899_000, 400, 605, 5, id="edges and unknown energy together"),
-        pytest.param(10**15 + 1, 0, 9 * 10**17 + 910, 0, 10, id="exact where no float is"),
+        pytest.param({}, [False, False], id="a certificate without an end"),
+        pytest.param({"calibrated_to_ms": 12 * SLOT_MS}, [False, False], id="until the end"),
+        pytest.param({"calibrated_to_ms": 12 * SLOT_MS - 1}, [False, True], id="until the second slot"),
+        pytest.param({"calibrated_to_ms": 0}, [True, True], id="expired before"),
+        pytest.param({"is_calibration_known": False}, [True, True], id="none registered"),
+        pytest.param(
+            {"is_calibration_known": False, "to_ms": 11 * SLOT_MS}, [True, False], id="while the weight holds"
+        ),
     ],
 )
-def test_bounds_that_pass_what_the_meter_can_carry_are_over_by_the_rest(
-    power_w: int, energy_j: int, unknown_j: int, edge_j: int, over: int
-) -> None:
-    row = lay(slots([energy_j, 0], [unknown_j, 0], below=[edge_j, 0]), term("m", max_power_w=power_w), grid(10, 11))
-    assert over_j(row) == over
+def test_slots_for_which_no_certificate_holds_are_marked(changes: dict[str, object], marked: list[bool]) -> None:
+    row = lay(slots([1, 2, 3]), term("m", **changes), grid(10, 12))
+    assert [bool(mark & Flag.UNCALIBRATED) for mark in row.flags.tolist()] == marked
+
+
+# What other meters say
 
 
 def test_bounds_of_other_meters_hold_less_what_the_edges_leave_open() -> None:
     """Least 500 - 100 - 2 - 30 = 368 and 500 - 200 - 3 - 40 = 257; most 900 - 100 + 20 + 3 and 900 - 200 + 30 + 4."""
     laid = slots([100, 200, 0], [5000, 5000, 0], below=[2, 3, 4], above=[20, 30, 40])
     row = lay(laid, term("m"), grid(10, 12)).bounded(int64(500, 500), int64(900, 900))
+    assert row.is_borrowed.tolist() == [True, True]
     assert row.low_j.tolist() == [368, 257]
     assert row.high_j.tolist() == [823, 734]
 
@@ -125,9 +217,28 @@ def test_bounds_of_other_meters_hold_less_what_the_edges_leave_open() -> None:
 def test_bounds_of_other_meters_change_nothing_that_is_known() -> None:
     row = lay(slots([100, 200, 0], [0, 50, 0]), term("m"), grid(10, 12)).bounded(int64(150, 210), int64(150, 220))
     assert (row.low_j.tolist(), row.high_j.tolist()) == ([0, 10], [0, 20])
+    assert row.is_borrowed.tolist() == [False, True]
+    assert (row.borrows(0, 1), row.borrows(0, 2)) == (False, True)
+
+
+def test_bounds_no_narrower_than_a_meters_own_are_not_borrowed() -> None:
+    row = lay(slots([100, 0], [50, 0]), term("m"), grid(10, 11)).bounded(int64(100), int64(150))
+    assert (row.low_j.tolist(), row.high_j.tolist(), row.is_borrowed.tolist()) == ([0], [50], [False])
+    narrower = lay(slots([100, 0], [50, 0]), term("m"), grid(10, 11)).bounded(int64(101), int64(150))
+    assert narrower.is_borrowed.tolist() == [True]
+
+
+def test_what_a_slot_holds_taken_alone_is_what_both_its_edges_leave() -> None:
+    """Least 100 - 20 - 3 and 200 - 30 - 4; most 100 + 50 + 2 + 30, and no bound."""
+    laid = slots([100, 200, 0], [50, MAX_ENERGY_J, 0], below=[2, 3, 4], above=[20, 30, 40])
+    row = lay(laid, term("m"), grid(10, 12))
+    assert row.least_j.tolist() == [77, 166]
+    assert row.most_j.tolist() == [182, UNBOUNDED_J]
+    assert lay(slots([5, 0], above=[6, 0]), term("m"), grid(10, 11)).least_j.tolist() == [0]
 
 
 def test_an_unbounded_slot_takes_the_bound_of_other_meters_if_they_have_one() -> None:
     laid = slots([100, 100, 0], [MAX_ENERGY_J, MAX_ENERGY_J, 0])
     row = lay(laid, term("m"), grid(10, 12)).bounded(int64(0, 0), int64(150, UNBOUNDED_J))
     assert (row.high_j.tolist(), row.unbounded.tolist()) == ([50, 0], [False, True])
+    assert row.is_borrowed.tolist() == [True, False]
