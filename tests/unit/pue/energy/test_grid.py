@@ -198,7 +198,8 @@ def test_energy_in_doubt_has_no_limit_where_the_window_refutes_it() -> None:
     ],
 )
 def test_slots_for_which_no_certificate_holds_are_marked(changes: dict[str, object], marked: list[bool]) -> None:
-    row = lay(slots([1, 2, 3]), term("m", **changes), grid(10, 12))
+    meter = replace(term("m"), **changes)  # type: ignore[arg-type]  # fields a test chooses
+    row = lay(slots([1, 2, 3]), meter, grid(10, 12))
     assert [bool(mark & Flag.UNCALIBRATED) for mark in row.flags.tolist()] == marked
 
 

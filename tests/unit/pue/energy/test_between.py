@@ -1,0 +1,208 @@
+"""Bounds of the energy between two edges, by hand.
+
+Meters are of 1 W: 900 J a slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from pue.contract.quality import Flag
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS
+from pue.energy.between import Bounds, meter_bounds, refutes_limit, sums, weighted_bounds
+from pue.energy.grid import UNBOUNDED_J, Row, lay
+from pue.energy.slots import Slots
+from tests.unit.pue.meters import int64, made_slots, term
+
+
+def row(slots: Slots | None, count: int, **changes: object) -> Row:
+    """A meter's slots on a grid of so many slots."""
+    limited = replace(term("m", max_power_w=1), **changes)  # type: ignore[arg-type]  # fields a test chooses
+    return lay(slots, limited, np.arange(count + 1, dtype=np.int64) * SLOT_MS)
+
+
+def pairs(bounds: Bounds) -> list[tuple[int, int]]:
+    return list(zip(bounds.lower_j.tolist(), bounds.upper_j.tolist(), strict=True))
+
+
+def between(meter: Row, *windows: tuple[int, int]) -> list[tuple[int, int]]:
+    """Bounds of windows given by their edges; each window alone has the same."""
+    first, last = (int64(*edges) for edges in zip(*windows, strict=True))
+    found = pairs(meter_bounds(meter, first, last))
+    assert [pairs(meter_bounds(meter, int64(a), int64(b)))[0] for a, b in windows] == found
+    return found
+
+
+# One meter
+
+
+EDGED = made_slots(100, 200, 300, 0, below_capped_j=[1, 2, 3, 4], above_capped_j=[10, 20, 30, 40], flags=[0, 0, 0, 0])
+
+
+def test_only_the_two_edges_of_a_window_leave_its_energy_open() -> None:
+    """Lower: less what the end lies below and the start above; upper: more what the end lies above and the start below.
+
+    0 to 3: 600 - 4 - 10 and 600 + 40 + 1. 1 to 2: 200 - 3 - 20 and 200 + 30 + 2.
+    """
+    assert between(row(EDGED, 3), (0, 3), (1, 2)) == [(586, 641), (177, 232)]
+
+
+def test_what_is_unknown_in_between_adds_to_both_bounds() -> None:
+    slots = made_slots(100, 200, 0, under_j=[5, 0, 0], over_j=[0, 6, 0], unknown_j=[50, 0, 0])
+    assert between(row(slots, 2), (0, 1), (1, 2), (0, 2)) == [(95, 150), (200, 206), (295, 356)]
+
+
+def test_energy_is_never_less_than_nothing() -> None:
+    assert between(row(made_slots(5, 0, above_capped_j=[9, 0]), 1), (0, 1)) == [(0, 5)]
+
+
+def test_a_window_of_no_time_holds_no_energy() -> None:
+    assert between(row(EDGED, 3), (2, 2)) == [(0, 0)]
+
+
+def test_no_meter_carries_more_than_its_maximum_power_in_a_window() -> None:
+    """890 known and 50 unknown in the first slot are at most 900; in both, 1000 of 1800."""
+    slots = made_slots(890, 60, 0, unknown_j=[50, 0, 0])
+    assert between(row(slots, 2), (0, 1), (0, 2)) == [(890, 900), (950, 1000)]
+
+
+def test_a_meter_carries_nothing_while_its_weight_does_not_hold() -> None:
+    """From the second slot to the third: 800 and 500 known, and 400 that may be unknown in each."""
+    slots = made_slots(700, 800, 500, 700, 0, unknown_j=[0, 400, 400, 0, 0])
+    limited = row(slots, 4, from_ms=SLOT_MS, to_ms=3 * SLOT_MS)
+    assert between(limited, (0, 4), (0, 2), (2, 4), (0, 1)) == [(1300, 1800), (800, 900), (500, 900), (0, 0)]
+
+
+def test_a_meter_without_a_limit_is_bounded_by_its_readings_only() -> None:
+    slots = made_slots(5000, 60, 0, unknown_j=[50, MAX_ENERGY_J, 0])
+    assert between(row(slots, 2, max_power_w=0), (0, 1), (0, 2)) == [(5000, 5050), (5060, MAX_ENERGY_J)]
+
+
+def test_unknown_energy_without_a_number_is_at_most_what_the_meter_carries() -> None:
+    slots = made_slots(5, 60, 0, unknown_j=[0, MAX_ENERGY_J, 0])
+    assert between(row(slots, 2), (1, 2), (0, 2)) == [(60, 900), (65, 1800)]
+
+
+def test_a_missing_meter_carries_up_to_its_limit() -> None:
+    assert between(row(None, 3), (0, 3), (1, 2)) == [(0, 2700), (0, 900)]
+
+
+# A limit that the readings refute
+
+
+REFUTED = made_slots(
+    100,
+    500,
+    100,
+    100,
+    0,
+    unknown_j=[0, 0, 50, 0, 0],
+    below_j=[0, 90, 80, 0, 0],
+    above_j=[0, 70, 60, 0, 0],
+    below_capped_j=[0, 9, 8, 0, 0],
+    above_capped_j=[0, 7, 6, 0, 0],
+    flags=[0, int(Flag.LIMIT_REFUTED), 0, 0, 0],
+)
+
+
+def test_a_window_that_holds_a_refuting_rise_is_bounded_without_the_limit() -> None:
+    """By edges without caps, and not at all where something is unknown: 0 to 2 by the edge at 2 only, 500 + 100."""
+    meter = row(REFUTED, 4)
+    assert between(meter, (0, 2), (1, 2)) == [(600 - 80, 600 + 60), (500 - 80 - 70, 500 + 60 + 90)]
+    assert between(meter, (0, 3)) == [(700, MAX_ENERGY_J)]
+
+
+def test_a_window_without_the_refuting_rise_believes_the_limit() -> None:
+    """Before and after the slot with the rise, by capped edges; what is unknown has its bound."""
+    assert between(row(REFUTED, 4), (0, 1), (2, 3), (3, 4)) == [(91, 107), (94, 158), (100, 100)]
+
+
+def test_windows_of_both_kinds_are_each_bounded_as_alone() -> None:
+    assert between(row(REFUTED, 4), (0, 1), (0, 2), (2, 3)) == [(91, 107), (520, 660), (94, 158)]
+
+
+def test_a_window_in_which_more_was_counted_than_the_limit_allows_refutes_it_itself() -> None:
+    """No slot is marked, as the energy was declared: 1000 of 900 J; in both slots 1800 of 1800 is no refutation."""
+    slots = made_slots(1000, 800, 0, unknown_j=[0, 0, 0], over_j=[3, 0, 0])
+    meter = row(slots, 2)
+    assert between(meter, (0, 1), (0, 2)) == [(1000, 1003), (1800, 1800)]
+    assert (refutes_limit(meter, 0, 1), refutes_limit(meter, 0, 2)) == (True, False)
+
+
+def test_what_is_unknown_has_no_bound_in_a_window_that_refutes_the_limit() -> None:
+    slots = made_slots(1000, 900, 0, unknown_j=[0, 7, 0])
+    assert between(row(slots, 2), (0, 2)) == [(1900, MAX_ENERGY_J)]
+
+
+def test_other_meters_bound_what_is_unknown_although_the_limit_is_refuted() -> None:
+    slots = made_slots(1000, 900, 0, unknown_j=[0, 70, 0])
+    bounded = row(slots, 2).bounded(int64(0, 905), int64(UNBOUNDED_J, 930))
+    assert between(bounded, (0, 2)) == [(1905, 1930)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "power_w", "expected"),
+    [(0, 1, 1, False), (1, 2, 1, True), (0, 4, 1, True), (2, 4, 1, False), (1, 2, 0, False)],
+)
+def test_a_window_refutes_a_limit_there_is_and_only_where_the_rise_was(
+    first: int, last: int, power_w: int, expected: bool
+) -> None:
+    assert refutes_limit(row(REFUTED, 4, max_power_w=power_w), first, last) is expected
+
+
+# Weighted sums
+
+
+def weighted(*parts: tuple[Slots | None, Fraction | int], **changes: object) -> list[tuple[int, int]]:
+    """Bounds of two slots of meters."""
+    rows = [row(slots, 2, **changes) for slots, _ in parts]
+    return pairs(weighted_bounds(rows, [Fraction(weight) for _, weight in parts], int64(0), int64(2)))
+
+
+def open_slots(energy_j: int, more_j: int) -> Slots:
+    return made_slots(energy_j, 0, 0, unknown_j=[more_j, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        pytest.param((1, 1), (30, 45), id="10 to 15 and 20 to 30"),
+        pytest.param((2, 1), (40, 60), id="twice the first"),
+        pytest.param((1, 0), (10, 15), id="the first alone"),
+        pytest.param((-1, 1), (5, 20), id="a negative weight swaps the bounds: 20 - 15 and 30 - 10"),
+        pytest.param((1, -1), (0, 0), id="never less than nothing"),
+        pytest.param((0, 0), (0, 0), id="nothing"),
+        pytest.param((Fraction(1, 2), 1), (24, 39), id="25 and 37.5 rounded outwards, with 1 J to spare"),
+        pytest.param((Fraction(1, 3), Fraction(1, 2)), (12, 21), id="13 1/3 and 20, with 1 J to spare"),
+    ],
+)
+def test_a_sum_is_bounded_by_the_bounds_of_its_parts(
+    weights: tuple[Fraction | int, Fraction | int], expected: tuple[int, int]
+) -> None:
+    assert weighted((open_slots(10, 5), weights[0]), (open_slots(20, 10), weights[1])) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        pytest.param((1, 1), (10, MAX_ENERGY_J), id="no upper bound"),
+        pytest.param((1, -1), (0, 15), id="no lower bound but nothing"),
+        pytest.param((1, Fraction(1, 2)), (9, MAX_ENERGY_J), id="of a half neither"),
+    ],
+)
+def test_a_part_without_a_bound_leaves_its_sum_without_one(
+    weights: Sequence[Fraction | int], expected: tuple[int, int]
+) -> None:
+    assert weighted((open_slots(10, 5), weights[0]), (None, weights[1]), max_power_w=0) == [expected]
+
+
+def test_sums_are_of_each_window() -> None:
+    column = int64(1, 2, 4, 8)
+    assert sums(column, int64(0, 1, 2), int64(4, 3, 2)).tolist() == [15, 6, 0]
+    assert sums(column, int64(1), int64(3)).tolist() == [6]
+    assert sums(np.array([True, True, False]), int64(0), int64(3)).tolist() == [2]
