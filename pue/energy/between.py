@@ -11,10 +11,10 @@ import numpy as np
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.curves import joules_up, power_mj
 from pue.energy.grid import Row, cumulated
 from pue.energy.index import Bools
 from pue.energy.slots import Int64
+from pue.energy.versions import joules_up, power_mj
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pue.contract.series import MAX_ENERGY_J
-from pue.energy.curves import Edges, Unknown, inner_edges, joules_up, power_mj, share
+from pue.energy.curves import Edges, Unknown, inner_edges, share
 from pue.energy.index import Bools, has
 from pue.energy.levels import Levels, lead_after, lead_before
 from pue.energy.relations import Relation
 from pue.energy.slots import Int64
-from pue.energy.versions import FLOAT32_BITS
+from pue.energy.versions import FLOAT32_BITS, joules_up, power_mj
+
+_BLOCK = 1 << 20
+"""Edges looked at together, so that what is computed of them stays in the cache."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,27 +53,40 @@ def register_edges(levels: Levels, time_ms: Int64) -> Edges:
     """
     points = levels.points
     inner, left = inner_edges(points.t1_ms, time_ms)
-    edge_ms = time_ms[inner]
+    ends = levels.at(np.array([0, len(points) - 1]))
+    columns = np.zeros((6, len(time_ms)), np.int64)
+    columns[0, : inner.start] = ends[0]
+    columns[0, inner.stop :] = ends[1]
+    reached_j = int(ends[0])
+    for start in range(inner.start, inner.stop, _BLOCK):
+        block = slice(start, min(start + _BLOCK, inner.stop))
+        here = slice(start - inner.start, block.stop - inner.start)
+        for column, values in zip(columns, _block(levels, time_ms[block], left[here], reached_j), strict=True):
+            column[block] = values
+        reached_j = int(columns[0, block.stop - 1])
+    return Edges(time_ms, inner, left, *columns)
+
+
+def _block(levels: Levels, edge_ms: Int64, left: Int64, reached_j: int) -> tuple[Int64, ...]:
+    """Columns of `Edges` for some successive edges between readings; the estimate never steps back. (I,) x 6"""
+    t1_ms = levels.points.t1_ms[left]
     low = levels.at(left)
     high = levels.at(left + 1)
-    since_ms = edge_ms - points.t1_ms[left]
-    estimate = low + share(high - low, since_ms, points.t1_ms[left + 1] - points.t1_ms[left])
     bracket = _bracket(levels, edge_ms, left, low, high)
-    refuted = _set_free_where_refuted(levels, left, bracket)
+    is_refuted = _set_free_where_refuted(levels, left, bracket)
+    estimate = low + share(high - low, edge_ms - t1_ms, levels.points.t1_ms[left + 1] - t1_ms)
     np.maximum(estimate, bracket.lower_capped, out=estimate)
     np.minimum(estimate, bracket.upper_capped, out=estimate)
+    estimate[0] = max(int(estimate[0]), reached_j)
     np.maximum.accumulate(estimate, out=estimate)  # only a bracket set free between capped ones can step back
-    level, below, above, below_capped, above_capped, is_refuted = (np.zeros_like(time_ms) for _ in range(6))
-    ends = levels.at(np.array([0, len(points) - 1]))
-    level[: inner.start] = ends[0]
-    level[inner] = estimate
-    level[inner.stop :] = ends[1]
-    below[inner] = estimate - bracket.lower
-    above[inner] = bracket.upper - estimate
-    below_capped[inner] = np.maximum(estimate - bracket.lower_capped, 0)
-    above_capped[inner] = np.maximum(bracket.upper_capped - estimate, 0)
-    is_refuted[inner] = refuted
-    return Edges(time_ms, inner, left, level, below, above, below_capped, above_capped, is_refuted)
+    return (
+        estimate,
+        estimate - bracket.lower,
+        bracket.upper - estimate,
+        np.maximum(estimate - bracket.lower_capped, 0),
+        np.maximum(bracket.upper_capped - estimate, 0),
+        is_refuted.astype(np.int64),
+    )
 
 
 def _bracket(levels: Levels, edge_ms: Int64, left: Int64, low: Int64, high: Int64) -> _Bracket:
@@ -83,7 +99,7 @@ def _bracket(levels: Levels, edge_ms: Int64, left: Int64, low: Int64, high: Int6
     lag = lead_after(levels, left + 1)
     risen = joules_up(power_mj(power, edge_ms - points.t0_ms[left]) - lead)
     to_rise = joules_up(power_mj(power, points.t1_ms[left + 1] - edge_ms) - lag)
-    is_exact = (points.t1_ms[left] == edge_ms) & (points.t0_ms[left] == edge_ms)
+    is_exact = points.t0_ms[left] == edge_ms  # t0 <= t1 <= edge: asked for and answered at the edge
     is_late = (points.t0_ms[left + 1] < edge_ms) & ~is_exact & ~is_wall
     lower = low - rounding
     upper = np.where(is_exact, low, high) + hidden

@@ -11,6 +11,7 @@ from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.energy.index import Bools, ascending, has
 from pue.energy.slots import Int64, Slots
+from pue.energy.versions import joules_up, power_mj
 
 _FEW = 1000
 _HALVINGS = 5
@@ -193,19 +194,6 @@ def exact_share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
         return np.asarray(whole * since_ms + (2 * rest * since_ms + span_ms) // (2 * span_ms), np.int64)
     part = (2 * rest.astype(object) * since_ms + span_ms) // (2 * span_ms)
     return np.asarray(whole * since_ms + part.astype(np.int64), np.int64)
-
-
-def power_mj(power_w: Int64, time_ms: Int64) -> Int64:
-    """Power x time, exact: W x ms are mJ. Beyond int64 the result is an array of Python integers. (N,) [mJ]"""
-    if int(power_w.max(initial=0)) * int(np.abs(time_ms).max(initial=0)) < _SAFE:
-        return np.asarray(power_w * time_ms, np.int64)
-    exact: Int64 = power_w.astype(object) * time_ms
-    return exact
-
-
-def joules_up(energy_mj: Int64) -> Int64:
-    """Whole joules, rounded up, at most `MAX_ENERGY_J`. (N,) [J]"""
-    return np.asarray(np.minimum(-(-energy_mj // 1000), MAX_ENERGY_J), np.int64)
 
 
 def energy_bound_j(power_w: int, time_ms: int) -> int:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pue.contract.errors import Fatal
 from pue.contract.series import MAX_ENERGY_J
-from pue.energy.index import has
-from pue.energy.points import Points
+from pue.energy.index import Bools, has
+from pue.energy.points import MAX_POLL_MS, Points
 from pue.energy.relations import UNKNOWN, Relation
 from pue.energy.slots import Int64
-from pue.energy.versions import RegisterVersion, scaled
+from pue.energy.versions import RegisterVersion, power_mj, scaled
 
 _SAFE = 1 << 61
 """Half of what int64 holds: sums and differences of two numbers below it are exact."""
@@ -38,6 +38,9 @@ class Levels:
         Links after which counts and levels part by another amount. (E,)
     lifts_j
         By how much levels stand above counts, before and after each event. (E + 1,) [J]
+    fast_asked, fast_answered
+        Left points of pairs between walls whose level rose by more than the maximum power allows from request to
+        request, and from reply to reply. (F,), (G,)
     """
 
     points: Points
@@ -47,6 +50,8 @@ class Levels:
     walls: Int64
     events: Int64
     lifts_j: Int64
+    fast_asked: Int64
+    fast_answered: Int64
 
     @property
     def unknown(self) -> Int64:
@@ -54,10 +59,13 @@ class Levels:
         return self.links[np.isin(self.relation, UNKNOWN)]
 
     def at(self, index: Int64) -> Int64:
-        """Level at points. [J]"""
+        """Level at ascending points. [J]"""
         level = _counted_j(self.points, index, self.versions)
         if len(self.events):
-            level += self.lifts_j[np.searchsorted(self.events, index)]
+            # Events are few beside ascending points: look for the first point behind each event, not the reverse.
+            before, last = np.searchsorted(self.events, index[[0, -1]]) if len(index) else (0, 0)
+            behind = np.searchsorted(index, self.events[before:last], side="right")
+            level += np.repeat(self.lifts_j[before : last + 1], np.diff(behind, prepend=0, append=len(index)))
         return level
 
     def power_w(self, index: Int64) -> Int64:
@@ -73,8 +81,9 @@ class Levels:
         return self._of_version([version.rounding_j for version in self.versions], index)
 
     def _of_version(self, values: Sequence[int], index: Int64) -> Int64:
+        """What the versions of points say; a view of one number where there is one version."""
         column = np.array(values, np.int64)
-        return np.full(len(index), column[0]) if len(column) == 1 else column[self.points.version_of(index)]
+        return np.broadcast_to(column[0], len(index)) if len(column) == 1 else column[self.points.version_of(index)]
 
 
 def levels_of(points: Points, links: Int64, relation: Int64, versions: Sequence[RegisterVersion]) -> Levels:
@@ -91,15 +100,27 @@ def levels_of(points: Points, links: Int64, relation: Int64, versions: Sequence[
     lift[has(wraps, events)] += _wrapped_j(points, wraps, versions)
     if np.abs(np.cumsum(lift.astype(np.float64))).max(initial=0) >= MAX_ENERGY_J:
         raise Fatal(f"energy of a series passes {MAX_ENERGY_J} J; check its modulus and its CT and PT ratios")
-    return Levels(
+    is_wall = (relation != Relation.PLAIN) & (relation != Relation.ROLLOVER)
+    nothing = np.empty(0, np.int64)
+    levels = Levels(
         points=points,
         versions=versions,
         links=links,
         relation=relation,
-        walls=links[(relation != Relation.PLAIN) & (relation != Relation.ROLLOVER)],
+        walls=links[is_wall],
         events=events,
         lifts_j=np.concatenate((np.zeros(1, np.int64), np.cumsum(lift))),
+        fast_asked=nothing,
+        fast_answered=nothing,
     )
+    inside = links[~is_wall]
+    rise = levels.at(inside + 1) - levels.at(inside)
+    power = levels.power_w(inside)
+    fast = [
+        inside[rise > power_mj(power, time_ms[inside + 1] - time_ms[inside]) // 1000]
+        for time_ms in (points.t0_ms, points.t1_ms)
+    ]
+    return replace(levels, fast_asked=fast[0], fast_answered=fast[1])
 
 
 def _counted_j(points: Points, index: Int64, versions: Sequence[RegisterVersion]) -> Int64:
@@ -128,75 +149,101 @@ def _wrapped_j(points: Points, left: Int64, versions: Sequence[RegisterVersion])
 
 # What the maximum power says
 #
-# Between walls, a reading j of level L asked for at t0 says of every later moment e that the curve is at most
+# Between walls, a reading j of level L_j asked for at t0 says of every later moment e that the curve is at most
 #
 #     L_j + hidden + P (e - t0_j)                                          and before e: at least L_j - P (t1_j - e).
 #
 # The best of these bounds over all readings before e is that of the nearest one, n, lowered by its lead: by how much
-# the register rose faster than P since the luckiest reading j,
+# the register rose faster than P since the luckiest reading. Like water in a bucket that leaks P, the lead grows by
+# what a pair rose beyond P and never falls below nothing:
 #
-#     lead(n) = max over j <= n of  (L_n - L_j) - P (t0_n - t0_j)          (0 for j = n).
+#     lead(n) = max(0, min(most, lead(n - 1) + (L_n - L_{n-1}) - P (t0_n - t0_{n-1})))
 #
-# Across a plain pair the register rises by no more than P allows, so the luckiest reading is n itself or the left one
-# of a pair that is not plain. Hence only those are looked at.
+# An honest register is never further ahead than its hidden step and one slow reply: that is `most`. It changes nothing
+# for honest registers, and makes every lead forget what lies behind a while of spare power, so that the past need not
+# be read to its beginning. Only pairs that rose beyond P raise a lead: what lies between them is one subtraction.
 
 
 def lead_before(levels: Levels, index: Int64) -> Int64:
     """How much lower than by each reading alone the readings before it hold the curve after it. (N,) [mJ]"""
     lead = np.zeros(len(index), np.int64)
-    lucky = _between_walls(levels, levels.links)
-    for first, last, power_w in _stretches(levels, lucky):
-        mine = (index >= first) & (index <= last)
-        among = lucky[(lucky >= first) & (lucky <= last)]
-        if not mine.any() or len(among) == 0:
-            continue
-        both = _above_limit_mj(levels, np.concatenate((among, index[mine])), levels.points.t0_ms, power_w)
-        least = np.minimum.accumulate(both[: len(among)])
-        place = np.searchsorted(among, index[mine]) - 1
-        here = both[len(among) :]
-        lead[mine] = np.where(place >= 0, np.maximum(here - least[place], 0), 0)
+    for left, mine, power_w, most_mj in _stretches(levels, index, levels.fast_asked):
+        at_left, at_right, here = _above_limit_mj(levels, left, index[mine], levels.points.t0_ms, power_w)
+        behind = _filled(at_left, at_right, most_mj)
+        place = np.searchsorted(left + 1, index[mine], side="right") - 1  # the last such pair up to each reading
+        since = np.maximum(behind[place] + here - at_right[place], 0)
+        lead[mine] = np.where(place >= 0, since, 0)
     return lead
 
 
 def lead_after(levels: Levels, index: Int64) -> Int64:
-    """How much higher than by each reading alone the readings after it hold the curve before it. (N,) [mJ]"""
+    """How much higher than by each reading alone the readings after it hold the curve before it. (N,) [mJ]
+
+    The bucket of `lead_before`, filled from the last reading backwards, by replies instead of requests.
+    """
     lead = np.zeros(len(index), np.int64)
-    lucky = _between_walls(levels, levels.links) + 1
-    for first, last, power_w in _stretches(levels, lucky - 1):
-        mine = (index >= first) & (index <= last)
-        among = lucky[(lucky >= first) & (lucky <= last)]
-        if not mine.any() or len(among) == 0:
-            continue
-        both = _above_limit_mj(levels, np.concatenate((among, index[mine])), levels.points.t1_ms, power_w)
-        most = np.maximum.accumulate(both[: len(among)][::-1])[::-1]
-        place = np.minimum(np.searchsorted(among, index[mine], side="right"), len(among) - 1)
-        here = both[len(among) :]
-        lead[mine] = np.where(among[place] > index[mine], np.maximum(most[place] - here, 0), 0)
+    for left, mine, power_w, most_mj in _stretches(levels, index, levels.fast_answered):
+        at_left, at_right, here = _above_limit_mj(levels, left, index[mine], levels.points.t1_ms, power_w)
+        ahead = _filled(-at_right[::-1], -at_left[::-1], most_mj)[::-1]
+        place = np.searchsorted(left, index[mine])  # the first such pair from each reading on
+        found = np.minimum(place, len(left) - 1)
+        until = np.maximum(ahead[found] + at_left[found] - here, 0)
+        lead[mine] = np.where(place < len(left), until, 0)
     return lead
 
 
-def _between_walls(levels: Levels, links: Int64) -> Int64:
-    return links[~has(levels.walls, links)]
+def _filled(before_mj: Int64, after_mj: Int64, most_mj: int) -> Int64:
+    """The bucket after each of some pairs that fill it, given what stands above the limit on both sides. (F,) [mJ]
+
+    Without `most` it is the height above the lowest point so far; where that is too much, pair by pair.
+    """
+    filled = after_mj - np.minimum.accumulate(before_mj)
+    if int(filled.max()) <= most_mj:
+        return np.asarray(filled, np.int64)
+    result = []
+    lead = 0
+    last = int(before_mj[0])
+    for before, after in zip(before_mj.tolist(), after_mj.tolist(), strict=True):
+        left = max(lead + before - last, 0)
+        lead = min(left + after - before, most_mj)
+        last = after
+        result.append(lead)
+    return np.array(result, np.int64)
 
 
-def _stretches(levels: Levels, lucky: Int64) -> list[tuple[int, int, int]]:
-    """First and last point between two walls and the maximum power there, where some pairs are not plain."""
-    if len(lucky) == 0:
-        return []
-    starts = np.concatenate((np.zeros(1, np.int64), levels.walls + 1))
-    ends = np.concatenate((levels.walls, np.array([len(levels.points) - 1])))
-    chosen = np.unique(np.searchsorted(levels.walls, lucky))
-    power = levels.power_w(starts[chosen])
-    return list(zip(starts[chosen].tolist(), ends[chosen].tolist(), power.tolist(), strict=True))
+def _stretches(levels: Levels, index: Int64, fast: Int64) -> Iterator[tuple[Int64, Bools, int, int]]:
+    """Per stretch between walls: left points of pairs that rose beyond P, which points lie in it, P, most lead."""
+    if len(fast) == 0:
+        return
+    of_fast = np.searchsorted(levels.walls, fast)
+    of_index = np.searchsorted(levels.walls, index)
+    for stretch in np.unique(of_fast).tolist():
+        mine = np.asarray(of_index == stretch, np.bool_)
+        if mine.any():
+            left = fast[of_fast == stretch]
+            power_w = int(levels.power_w(left[:1])[0])
+            yield left, mine, power_w, most_lead_mj(power_w, int(levels.hidden_j(left[:1])[0]))
 
 
-def _above_limit_mj(levels: Levels, index: Int64, time_ms: Int64, power_w: int) -> Int64:
-    """Level above that of a load of exactly the maximum power, from some common zero. (N,) [mJ]"""
-    level = levels.at(index)
-    time = time_ms[index]
-    level -= level.min()
-    time = time - time.min()
-    if 1000 * int(level.max()) < _SAFE and power_w * int(time.max()) < _SAFE:
-        return np.asarray(1000 * level - power_w * time, np.int64)
-    exact: Int64 = 1000 * level.astype(object) - power_w * time.astype(object)
-    return exact
+def most_lead_mj(power_w: int, hidden_j: int) -> int:
+    """How far ahead of its maximum power an honest register can seem: its hidden step, and one slow reply. [mJ]"""
+    return 1000 * hidden_j + power_w * MAX_POLL_MS
+
+
+def _above_limit_mj(
+    levels: Levels, left: Int64, index: Int64, time_ms: Int64, power_w: int
+) -> tuple[Int64, Int64, Int64]:
+    """Levels above those of a load of exactly P, from one zero: at pairs' ends and at points. (F,), (F,), (N,) [mJ]"""
+    chosen = (left, left + 1, index)
+    level = [levels.at(one) for one in chosen]
+    time = [time_ms[one] for one in chosen]
+    zero_j = min(int(one.min()) for one in level)
+    zero_ms = min(int(one.min()) for one in time)
+    highest_j = max(int(one.max()) for one in level) - zero_j
+    longest_ms = max(int(one.max()) for one in time) - zero_ms
+    if 1000 * highest_j >= _SAFE or power_w * longest_ms >= _SAFE:
+        level = [one.astype(object) for one in level]
+    at_left, at_right, here = (
+        1000 * (one - zero_j) - power_w * (when - zero_ms) for one, when in zip(level, time, strict=True)
+    )
+    return at_left, at_right, here

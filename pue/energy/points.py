@@ -16,7 +16,7 @@ from pue.energy.versions import FLOAT32_BITS, RegisterVersion, counts_per_ms, us
 MAX_POLL_MS = 60_000
 """A reading that took longer says too little about when it was true, and is set aside. [ms]"""
 
-_BLOCK = 1 << 14
+_BLOCK = 1 << 15
 """Readings looked at together: four columns of them and one temporary stay in a processor's cache."""
 _LEAP = 1 << 44
 """Rises up to this are summed over a block without leaving int64. [counts]"""

@@ -11,12 +11,12 @@ import numpy as np
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.curves import Curve, Edges, Unknown, inner_edges, joules_up, power_mj, share, slots_of_curve
+from pue.energy.curves import Curve, Edges, Unknown, inner_edges, share, slots_of_curve
 from pue.energy.index import Bools
 from pue.energy.points import Points, points_of
 from pue.energy.registers import quality_marks
 from pue.energy.slots import Int64, Samples, Slots
-from pue.energy.versions import RegisterVersion, merged, rounded, scaled
+from pue.energy.versions import RegisterVersion, joules_up, merged, power_mj, rounded, scaled
 
 _REFUTED_J = 1 << 56
 """More than any meter carries in a slot, and small enough to be added up. [J]"""

@@ -14,6 +14,11 @@ from pue.contract.errors import Fatal
 from pue.contract.series import MAX_ENERGY_J
 from pue.energy.slots import Int64
 
+_SAFE_MJ = 1 << 61
+"""Half of what int64 holds. [mJ]"""
+
+_WHOLE_FLOAT = 1 << 52
+
 FLOAT32_BITS = 23
 """A float32 register's resolution is 2**-23 of its reading, or less."""
 
@@ -169,3 +174,26 @@ def scaled(count: Int64, step: Fraction) -> Int64:
     if 2 * (largest + 1) * top + bottom < MAX_ENERGY_J:
         return (2 * count * top + bottom) // (2 * bottom)
     return np.array([rounded(value * step) for value in count.tolist()], np.int64)
+
+
+def power_mj(power_w: Int64, time_ms: Int64) -> Int64:
+    """Power x time, exact: W x ms are mJ. Beyond int64 the result is an array of Python integers. (N,) [mJ]"""
+    longest_ms = max(int(time_ms.max(initial=0)), -int(time_ms.min(initial=0)))
+    if int(power_w.max(initial=0)) * longest_ms < _SAFE_MJ:
+        return np.asarray(power_w * time_ms, np.int64)
+    exact: Int64 = power_w.astype(object) * time_ms
+    return exact
+
+
+def joules_up(energy_mj: Int64) -> Int64:
+    """Whole joules, rounded up, at most `MAX_ENERGY_J`. (N,) [J]
+
+    Below 2**52 mJ floats are as good and faster: a quotient that is no whole number is at least 0.001 away from one,
+    and floats of that size lie closer than that.
+    """
+    if (
+        energy_mj.dtype == np.int64
+        and max(int(energy_mj.max(initial=0)), -int(energy_mj.min(initial=0))) < _WHOLE_FLOAT
+    ):
+        return np.asarray(np.ceil(energy_mj / 1000.0), np.int64)
+    return np.asarray(np.minimum(-(-energy_mj // 1000), MAX_ENERGY_J), np.int64)

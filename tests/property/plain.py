@@ -218,22 +218,29 @@ class Register:
         end = min((w for w in walls if w >= i), default=len(self.points) - 1)
         return range(start, end + 1)
 
+    def most_lead(self, i: int) -> int:
+        return 1000 * self.hidden[i] + 60_000 * self.power[i]
+
     def lead_before(self, i: int) -> int:
-        """Of all readings before, how much lower than the i-th itself the luckiest holds what comes after. [mJ]"""
-        rise = [
-            1000 * (self.level[i] - self.level[j]) - self.power[i] * (self.points[i].t0 - self.points[j].t0)
-            for j in self.stretch(i)
-            if j <= i
-        ]
-        return max(rise)
+        """By how much the readings before the i-th hold what comes after it lower than it does itself. [mJ]"""
+        lead = 0
+        for j in self.stretch(i):
+            if j + 1 > i:
+                return lead
+            rise = 1000 * (self.level[j + 1] - self.level[j])
+            spare = self.power[i] * (self.points[j + 1].t0 - self.points[j].t0)
+            lead = max(0, min(self.most_lead(i), lead + rise - spare))
+        return lead
 
     def lead_after(self, i: int) -> int:
-        rise = [
-            1000 * (self.level[k] - self.level[i]) - self.power[i] * (self.points[k].t1 - self.points[i].t1)
-            for k in self.stretch(i)
-            if k >= i
-        ]
-        return max(rise)
+        lead = 0
+        for k in reversed(self.stretch(i)):
+            if k - 1 < i:
+                return lead
+            rise = 1000 * (self.level[k] - self.level[k - 1])
+            spare = self.power[i] * (self.points[k].t1 - self.points[k - 1].t1)
+            lead = max(0, min(self.most_lead(i), lead + rise - spare))
+        return lead
 
     def bracket(self, n: int, edge: int) -> tuple[int, int, int, int]:
         """Bounds of the curve at an edge between the n-th and the next point: alone, then capped."""
@@ -245,16 +252,16 @@ class Register:
             return low, high, low, high
         low, high = self.level[n] - self.rounding[n], None
         if self.relations[n] == "refuted":
-            return low, self.level[n + 1] + self.hidden[n], low, self.level[n + 1] + self.hidden[n]
+            at_edge = self.points[n].t0 == self.points[n].t1 == edge
+            high = self.level[n if at_edge else n + 1] + self.hidden[n]
+            return low, high, low, high
         stretch = self.stretch(n)
         first = n if self.points[n].t0 == self.points[n].t1 == edge else n + 1
-        caps_low, caps_high, so_far = [low], [], None
-        for k in stretch:
-            point, top = self.points[k], self.level[k] + self.hidden[k]
-            if k > n:
-                caps_low.append(down(1000 * (self.level[k] - self.rounding[k]) - self.power[k] * (point.t1 - edge)))
-            if k <= n:
-                caps_high.append(up(1000 * top + self.power[k] * (edge - point.t0)))
+        power, so_far = self.power[n], None
+        risen = power * (edge - self.points[n].t0) - self.lead_before(n)
+        to_rise = power * (self.points[n + 1].t1 - edge) - self.lead_after(n + 1)
+        caps_high = [up(1000 * (self.level[n] + self.hidden[n]) + risen)]
+        caps_low = [low, down(1000 * (self.level[n + 1] - self.rounding[n]) - to_rise)]
         for k in range(first, stretch[-1] + 1):
             point, top = self.points[k], self.level[k] + self.hidden[k]
             if point.t0 >= edge:
@@ -368,14 +375,14 @@ def cut(
         slot = slots[time - time % SLOT_MS]
         slot.under_j += under
         slot.over_j += over
-    for kind, (a, b) in kinds:
+    for kind, (left, right) in kinds:
         flags = MARKS[kind]
-        if b.t1 - a.t1 > max_gap_ms and kind not in UNKNOWN:
+        if right.t1 - left.t1 > max_gap_ms and kind not in UNKNOWN:
             flags |= Flag.ALLOCATED
-        for point in (a, b):
+        for point in (left, right):
             flags |= Flag.SKEW if point.quality & Quality.CLOCK_UNSYNCED else Flag(0)
             flags |= Flag.MANUAL if point.quality & Quality.OUT_OF_BAND else Flag(0)
-        for edge in range(a.t1 - a.t1 % SLOT_MS, max(b.t1, a.t1 + 1), SLOT_MS):
+        for edge in range(left.t1 - left.t1 % SLOT_MS, max(right.t1, left.t1 + 1), SLOT_MS):
             slots[edge].flags |= int(flags)
     for time, mark in marks:
         edge = time - time % SLOT_MS
