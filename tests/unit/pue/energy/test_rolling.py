@@ -12,17 +12,15 @@ from pue.contract.errors import Fatal
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.energy.facility import facility_curve
-from pue.energy.registers import register_slots
 from pue.energy.rolling import (
     BLOCK,
+    bounds_between,
+    counted_between,
     group_result,
-    latest_pue,
-    rolling_coverage,
     rolling_pue,
-    whole_floats,
     window_result,
 )
-from tests.unit.pue.meters import KWH, facility, int64, key, kwh_slots, samples, term, version
+from tests.unit.pue.meters import KWH, facility, int64, key, kwh_slots, made_slots, term
 
 TERMS = (term("main", 1, u_rel=0.003, step_j=1), term("it", b=1, u_rel=0.004, step_j=1))
 CURVE = facility({"main": [120, 600], "it": [80, 500]}, *TERMS)
@@ -74,7 +72,7 @@ def test_a_meter_is_covered_over_all_its_terms() -> None:
 
 
 def test_one_joule_of_it_energy_has_a_pue() -> None:
-    slots = register_slots(samples((0, 0), (SLOT_MS, 1)), [version()])
+    slots = made_slots(1, 0)
     result = window_result(facility_curve({key("main"): slots, key("it"): slots}, TERMS, 0, SLOT_MS), 0, SLOT_MS)
     assert (result.total_j, result.it_j) == (1, 1)
     assert result.pue == result.pue_lower == result.pue_upper == 1
@@ -103,6 +101,103 @@ def test_a_window_that_the_curve_does_not_hold_is_refused() -> None:
             window_result(CURVE, *span)
     with pytest.raises(Fatal, match="ends before it starts"):
         window_result(CURVE, SLOT_MS, 0)
+
+
+def test_many_windows_are_counted_and_bounded_as_each_alone() -> None:
+    curve = facility({"main": [120, 600], "it": [80]}, *TERMS)
+    first, last = int64(0, 0, 1), int64(1, 2, 2)
+    counted = counted_between(curve, first, last)
+    total, it = bounds_between(curve, first, last)
+    for place, (start, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        alone = window_result(curve, start * SLOT_MS, end * SLOT_MS)
+        assert (alone.total_j, alone.it_j) == (counted.total_j[place], counted.it_j[place])
+        assert alone.coverage == 1 - Fraction(int(counted.gap_ms[place]), (end - start) * SLOT_MS)
+        assert (alone.total_lower_j, alone.total_upper_j) == (total.lower_j[place], total.upper_j[place])
+        assert (alone.it_lower_j, alone.it_upper_j) == (it.lower_j[place], it.upper_j[place])
+    assert counted.it_j.tolist() == [80 * KWH, 80 * KWH, 0]
+    assert it.upper_j.tolist() == [80 * KWH, 1080 * KWH, 1000 * KWH]
+
+
+# Reasons
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        pytest.param({}, (), id="none"),
+        pytest.param({"is_class_known": False}, ("accuracy_class_unknown:it",), id="class"),
+        pytest.param({"is_calibration_known": False}, ("calibration_unknown:it",), id="no certificate"),
+        pytest.param({"calibrated_to_ms": SLOT_MS - 1}, ("calibration_expired:it",), id="expired in the window"),
+        pytest.param({"calibrated_to_ms": SLOT_MS}, (), id="expires when the window ends"),
+        pytest.param(
+            {"is_class_known": False, "is_calibration_known": False},
+            ("accuracy_class_unknown:it", "calibration_unknown:it"),
+            id="neither",
+        ),
+    ],
+)
+def test_what_nobody_knows_of_a_meter_is_a_reason(changes: dict[str, object], reasons: tuple[str, ...]) -> None:
+    terms = TERMS[0], replace(TERMS[1], **changes)  # type: ignore[arg-type]  # fields a test chooses
+    assert window_result(facility({"main": [120], "it": [80]}, *terms), 0, SLOT_MS).reasons == reasons
+
+
+def test_what_nobody_knows_of_a_meter_that_counts_for_nothing_is_no_reason() -> None:
+    spare = term("spare", is_class_known=False, is_calibration_known=False, calibrated_to_ms=0, required=False)
+    slots = {"main": [120], "it": [80], "spare": [5000]}
+    assert window_result(facility(slots, *TERMS, spare), 0, SLOT_MS).reasons == ()
+
+
+def test_a_certificate_must_hold_as_long_as_the_meter_counts_in_the_window() -> None:
+    """It expires after the first slot, with which the meter's weight ends."""
+    ended = replace(TERMS[1], to_ms=SLOT_MS, calibrated_to_ms=SLOT_MS)
+    curve = facility({"main": [120, 120], "it": [80, 80]}, TERMS[0], ended, term("it-2", b=1, from_ms=SLOT_MS))
+    assert "calibration_expired:it" not in window_result(curve, 0, 2 * SLOT_MS).reasons
+
+
+def test_a_meter_that_is_not_valid_in_a_window_gives_it_no_reason() -> None:
+    ended = replace(TERMS[1], to_ms=SLOT_MS, is_class_known=False)
+    curve = facility({"main": [120, 120], "it": [80, 80]}, TERMS[0], ended, replace(TERMS[1], from_ms=SLOT_MS))
+    assert window_result(curve, 0, 2 * SLOT_MS).reasons == ("accuracy_class_unknown:it",)
+    assert window_result(curve, SLOT_MS, 2 * SLOT_MS).reasons == ()
+
+
+def test_a_clock_that_nobody_set_is_a_reason_where_its_readings_count() -> None:
+    skewed = made_slots(80 * KWH, 80 * KWH, 0, flags=[int(Flag.SKEW), 0, 0])
+    curve = facility_curve({key("main"): kwh_slots(120, 120), key("it"): skewed}, TERMS, 0, 2 * SLOT_MS)
+    assert window_result(curve, 0, 2 * SLOT_MS).reasons == ("clock_unsynchronised:it",)
+    assert window_result(curve, SLOT_MS, 2 * SLOT_MS).reasons == ()
+    idle = facility_curve({key("it"): skewed}, [replace(TERMS[1], b=Fraction(0))], 0, SLOT_MS)
+    assert window_result(idle, 0, SLOT_MS).reasons == ("no_it_energy",)
+
+
+def test_a_limit_that_the_readings_refute_is_a_reason() -> None:
+    """80 kWh in a slot are 320 kW."""
+    limited = TERMS[0], replace(TERMS[1], max_power_w=319_999)
+    curve = facility({"main": [120, 120], "it": [80, 10]}, *limited)
+    assert window_result(curve, 0, SLOT_MS).reasons == ("limit_refuted:it",)
+    assert window_result(curve, 0, 2 * SLOT_MS).reasons == ()
+    exact = facility({"main": [120], "it": [80]}, TERMS[0], replace(TERMS[1], max_power_w=320_000))
+    assert window_result(exact, 0, SLOT_MS).reasons == ()
+
+
+# Uncertainty where nothing was counted
+
+
+def test_without_counted_energy_the_uncertainty_is_that_of_the_middle_of_all_bounds() -> None:
+    """The IT meter is missing, from 0 to 200 kWh of 800 kW: 1.2 with 100, from each class 0.3 % and 0.4 %."""
+    terms = TERMS[0], replace(TERMS[1], max_power_w=800_000)
+    result = window_result(facility({"main": [120]}, *terms), 0, SLOT_MS)
+    assert result.u_pue == pytest.approx(1.2 * 0.005)
+
+
+def test_without_an_upper_bound_it_is_that_of_the_least() -> None:
+    """80 kWh of the IT meter are known, and more that is not."""
+    more = made_slots(80 * KWH, 0, unknown_j=[MAX_ENERGY_J, 0])
+    terms = TERMS[0], replace(TERMS[1], max_power_w=0)
+    curve = facility_curve({key("main"): kwh_slots(120), key("it"): more}, terms, 0, SLOT_MS)
+    result = window_result(curve, 0, SLOT_MS)
+    assert result.it_j == 0
+    assert result.u_pue == pytest.approx(1.5 * 0.005)
 
 
 def test_every_mark_is_named_with_its_share_of_energy() -> None:
@@ -172,7 +267,7 @@ def test_a_facility_without_data_counts_against_its_groups_coverage() -> None:
 
 
 def test_shares_of_members_without_facility_energy_weigh_alike() -> None:
-    lone = window_result(facility({"main": [0], "it": [80]}, *TERMS), 0, SLOT_MS)
+    lone = replace(window_result(facility({"main": [120], "it": [80]}, *TERMS), 0, SLOT_MS), total_j=0)
     assert group_result([lone, replace(lone, quality_share={})]).quality_share == {"measured": Fraction(1, 2)}
 
 
@@ -241,46 +336,3 @@ def test_sums_near_the_range_and_beyond_a_floats_whole_numbers_keep_their_ratio(
     top = MAX_ENERGY_J - 1
     assert rolling_pue(int64(0, top), int64(0, top), 1).tolist() == [1.0]
     assert rolling_pue(int64(0, 2**53 + 2), int64(0, 2**52 + 1), 1).tolist() == [2.0]
-
-
-def test_whole_floats_give_the_same_series() -> None:
-    total, it = int64(0, 2**53 - 1, 2**53), int64(0, 2**50, 2**50)
-    floats = whole_floats(total), whole_floats(it)
-    assert rolling_pue(*floats, 1)[:1].tolist() == rolling_pue(total, it, 1)[:1].tolist() == [(2**53 - 1) / 2**50]
-    assert np.isnan(rolling_pue(*floats, 1)[1])
-
-
-def test_a_curve_of_no_edge_has_whole_floats() -> None:
-    assert whole_floats(int64()).values.shape == (0,)
-
-
-def test_curves_that_floats_cannot_hold_are_refused() -> None:
-    for beyond in (int64(0, 2**53 + 1), int64(-(2**53) - 1, 0)):
-        with pytest.raises(Fatal, match="no exact floats"):
-            whole_floats(beyond)
-    with pytest.raises(Fatal, match="int64"):
-        whole_floats(np.array([0.5]))
-    with pytest.raises(Fatal, match="kinds"):
-        rolling_pue(whole_floats(int64(0, 1)), int64(0, 1), 1)
-
-
-def test_coverage_rolls_like_pue() -> None:
-    gap_ms = int64(0, 0, SLOT_MS // 2, SLOT_MS)
-    assert rolling_coverage(gap_ms, 1).tolist() == [1.0, 0.5, 0.5]
-    assert rolling_coverage(gap_ms, 2).tolist() == [0.75, 0.5]
-
-
-def test_the_latest_windows_of_many_facilities() -> None:
-    total = np.array([[0, 3, 9, 12], [0, 0, 5, 5]], np.int64)
-    it = np.array([[0, 2, 6, 8], [0, 0, 4, 4]], np.int64)
-    latest = latest_pue(total, it, (1, 3))
-    assert latest[0].tolist() == [1.5, 1.5]
-    assert np.isnan(latest[1, 0])
-    assert latest[1, 1] == 1.25
-    assert latest_pue(total[:0], it[:0], (1, 3)).shape == (0, 2)
-    for widths in ((4,), (0,)):
-        with pytest.raises(Fatal, match="do not fit 4 edges; use at least 1"):
-            latest_pue(total, it, widths)
-    for over, under in ((total / 1, it), (total, it / 1)):
-        with pytest.raises(Fatal, match="int64"):
-            latest_pue(over, under, (1,))  # type: ignore[arg-type]  # the mistake

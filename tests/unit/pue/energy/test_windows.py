@@ -9,7 +9,7 @@ import pytest
 
 from pue.contract.errors import Fatal
 from pue.contract.series import SLOT_MS
-from pue.energy.windows import WINDOW_IDS, window_bounds
+from pue.energy.windows import WINDOW_IDS, local_day_edges, window_bounds
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -99,3 +99,35 @@ def test_every_window_lies_on_slot_edges() -> None:
 def test_an_unknown_window_names_the_known_ones() -> None:
     with pytest.raises(Fatal, match="'2h' is unknown; use one of 15m, 1h"):
         window_bounds("2h", 0, SHANGHAI)
+
+
+def test_days_of_a_time_begin_at_the_facilitys_midnights() -> None:
+    """Midnight in Shanghai is 16:00 UTC: three days from midnight, and three that begin and end within one."""
+    midnights = [at(f"2026-03-{day:02}") for day in (9, 10, 11, 12)]
+    assert local_day_edges(midnights[0], midnights[3], SHANGHAI) == midnights
+    start, end = at("2026-03-09T10:00"), at("2026-03-11T01:15")
+    assert local_day_edges(start, end, SHANGHAI) == [start, *midnights[1:3], end]
+
+
+def test_a_time_within_one_day_has_no_border_inside() -> None:
+    start, end = at("2026-03-09T10:00"), at("2026-03-10T00:00")
+    assert local_day_edges(start, end, SHANGHAI) == [start, end]
+    assert local_day_edges(start, start, SHANGHAI) == [start, start]
+
+
+def test_days_on_which_clocks_change_are_23_and_25_hours_long() -> None:
+    for days in (("2026-03-28", "2026-03-29", "2026-03-30", "2026-03-31"), ("2026-10-24", "2026-10-25", "2026-10-26")):
+        midnights = [at(day, BERLIN) for day in days]
+        assert local_day_edges(midnights[0], midnights[-1], BERLIN) == midnights
+    assert at("2026-03-30", BERLIN) - at("2026-03-29", BERLIN) == 23 * HOUR_MS
+    assert at("2026-10-26", BERLIN) - at("2026-10-25", BERLIN) == 25 * HOUR_MS
+
+
+def test_a_midnight_between_two_slots_moves_to_the_edge_before_it() -> None:
+    """Until 1972 Liberia was 44.5 minutes behind Greenwich: midnight at 00:44:30 is in the slot from 00:30 on."""
+    first = 30 * 60_000
+    second = first + 24 * HOUR_MS
+    end = 36 * HOUR_MS
+    monrovia = ZoneInfo("Africa/Monrovia")
+    assert local_day_edges(0, end, monrovia) == [0, first, second, end]
+    assert local_day_edges(first, end, monrovia) == [first, second, end]
