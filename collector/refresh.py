@@ -19,6 +19,7 @@ from collector.slotting import (
     late_slots,
     missing_slots,
     revise,
+    surroundings,
     versions_of,
 )
 from collector.store import Rows, Table, empty, has_value, overlay, slots_of
@@ -70,7 +71,8 @@ class Refresher:
         low, high = int(piece.winners[T1, 0]), int(piece.winners[T1, -1])
         old = self._readings(state, low, high + 1)
         winners, losers = settle(piece, old, precedes)
-        found = extent(low, high, winners, lambda since, until: self._readings(state, since, until), state)
+        around = surroundings(key.quantity, versions_of(self._meter(key), key.quantity))
+        found = extent(low, high, winners, lambda since, until: self._readings(state, since, until), state, around)
         lost = np.concatenate((self._lost(key, found.readings), losers), axis=1)
         slots = self._compute(key, found.readings, lost)
         slots = slots.select((slots.start_ms >= found.from_ms) & (slots.start_ms < found.to_ms))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from collector.progress import SeriesState
-from collector.store import Readings, has_value, overlay
+from collector.store import Readings, overlay
 from pue.contract.quality import Flag
 from pue.contract.quantities import QUANTITIES, Kind
 from pue.contract.series import MAX_ENERGY_J, SLOT_FIELDS, SLOT_MS, slot_of
 from pue.contract.topology import Meter
+from pue.energy.context import Surroundings
+from pue.energy.points import MAX_POLL_MS
 from pue.energy.power import power_slots
-from pue.energy.registers import CONTEXT_SAMPLES, RegisterVersion, register_slots, register_versions
+from pue.energy.registers import RegisterVersion, merged, register_slots, register_versions
 from pue.energy.slots import Int64, Samples, Slots
 
 MAX_GAP_MS = SLOT_MS + 60_000
@@ -37,6 +39,11 @@ def versions_of(meter: Meter | None, quantity: str) -> tuple[RegisterVersion, ..
 
 
 COUNTED = (Kind.COUNTER, "J")
+
+
+def surroundings(quantity: str, versions: Sequence[RegisterVersion]) -> Surroundings:
+    """How far slots of a quantity depend on readings around them."""
+    return Surroundings(merged(versions) if versions else (), gauge=quantity == "power")
 
 
 def compute(quantity: str, columns: Int64, losers: Int64, versions: Sequence[RegisterVersion], topology: int) -> Slots:
@@ -65,7 +72,7 @@ class Extent:
     to_ms: int
 
 
-def extent(low: int, high: int, new: Int64, stored: Window, state: SeriesState) -> Extent:
+def extent(low: int, high: int, new: Int64, stored: Window, state: SeriesState, around: Surroundings) -> Extent:
     """Widen the range of new readings until the slots in it equal those of the whole series.
 
     Parameters
@@ -78,31 +85,57 @@ def extent(low: int, high: int, new: Int64, stored: Window, state: SeriesState) 
         Readings kept already.
     state
         Their first and latest time.
+    around
+        How far slots of this series depend on readings around them.
     """
     for width in WIDTHS_MS:
         since, until = min(low, max(low - width, state.first_ms)), max(high, min(high + width, state.head_ms)) + 1
         both = overlay(stored(since, until), new)
         all_before, all_after = since <= state.first_ms, until > state.head_ms
-        found = _cut(both, low, high, all_before=all_before, all_after=all_after)
+        found = _cut(both, low, high, around, all_before=all_before, all_after=all_after)
         if found is not None:
             return found
     raise AssertionError("the endless window holds everything")
 
 
-def _cut(both: Int64, low: int, high: int, *, all_before: bool, all_after: bool) -> Extent | None:
-    good = both[0][has_value(both[3])]
-    if len(good) == 0:
-        return Extent(both, low, low) if all_before and all_after else None
-    at = int(np.searchsorted(good, low)) - CONTEXT_SAMPLES
-    after = int(np.searchsorted(good, high, side="right")) + CONTEXT_SAMPLES - 1
-    from_ms = slot_of(int(good[max(at, 0)]))
-    to_ms = slot_of(int(good[min(after, len(good) - 1)])) + SLOT_MS
-    left = int(np.searchsorted(good, from_ms)) - CONTEXT_SAMPLES
-    right = int(np.searchsorted(good, to_ms)) + CONTEXT_SAMPLES - 1
-    if (left < 0 and not all_before) or (right >= len(good) and not all_after):
+def _cut(both: Int64, low: int, high: int, around: Surroundings, *, all_before: bool, all_after: bool) -> Extent | None:
+    """The range that changes within [low, high] can reach, with its context; None if these readings are too few."""
+    start_ms = around.touched(_backwards(both, low, around))
+    end_ms = around.touched(_onwards(both, high + 1, around))
+    if (start_ms is None and not all_before) or (end_ms is None and not all_after):
         return None
-    edges = np.searchsorted(both[0], (good[max(left, 0)], good[min(right, len(good) - 1)] + 1))
+    first_ms = min(int(both[0, 0]), low) if both.shape[1] else low
+    last_ms = max(int(both[0, -1]), high) if both.shape[1] else high
+    # A request under way at an edge reaches into the slot before the one of its reply, if there is one.
+    from_ms = slot_of(first_ms if start_ms is None else start_ms - MAX_POLL_MS)
+    to_ms = slot_of(last_ms if end_ms is None else end_ms) + SLOT_MS
+    first_needed_ms = around.needed(_backwards(both, from_ms, around))
+    last_needed_ms = around.needed(_onwards(both, to_ms, around))
+    if (first_needed_ms is None and not all_before) or (last_needed_ms is None and not all_after):
+        return None
+    edges = np.searchsorted(
+        both[0], (-ENDLESS_MS if first_needed_ms is None else first_needed_ms, (last_needed_ms or ENDLESS_MS) + 1)
+    )
     return Extent(both[:, edges[0] : edges[1]], from_ms, to_ms)
+
+
+def _backwards(both: Int64, before_ms: int, around: Surroundings) -> Iterator[tuple[int, int, int, int]]:
+    """Usable readings before a time, the latest first."""
+    for place in range(int(np.searchsorted(both[0], before_ms)) - 1, -1, -1):
+        yield from _usable(both, place, around)
+
+
+def _onwards(both: Int64, from_ms: int, around: Surroundings) -> Iterator[tuple[int, int, int, int]]:
+    """Usable readings from a time on, the earliest first."""
+    for place in range(int(np.searchsorted(both[0], from_ms)), both.shape[1]):
+        yield from _usable(both, place, around)
+
+
+def _usable(both: Int64, place: int, around: Surroundings) -> Iterator[tuple[int, int, int, int]]:
+    t1_ms, t0_ms, count, quality, _ = both[:, place].tolist()
+    reading = (t0_ms, t1_ms, count, quality)
+    if around.is_usable(reading):
+        yield reading
 
 
 def late_slots(

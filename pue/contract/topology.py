@@ -78,7 +78,7 @@ class MeterVersion(_Base, frozen=True, kw_only=True):
     serial: Text
     profile: Name
     registers: list[Register]
-    max_power_w: Annotated[int, msgspec.Meta(gt=0)]
+    max_power_w: Annotated[int, msgspec.Meta(gt=0, le=10**12)]
     ct: Ratio = "1"
     pt: Ratio = "1"
     meter_class: str = ""

@@ -57,6 +57,7 @@ def register_edges(levels: Levels, time_ms: Int64) -> Edges:
     columns = np.zeros((6, len(time_ms)), np.int64)
     columns[0, : inner.start] = ends[0]
     columns[0, inner.stop :] = ends[1]
+    _close(levels, time_ms, columns)
     reached_j = int(ends[0])
     for start in range(inner.start, inner.stop, _BLOCK):
         block = slice(start, min(start + _BLOCK, inner.stop))
@@ -65,6 +66,13 @@ def register_edges(levels: Levels, time_ms: Int64) -> Edges:
             column[block] = values
         reached_j = int(columns[0, block.stop - 1])
     return Edges(time_ms, inner, left, *columns)
+
+
+def _close(levels: Levels, time_ms: Int64, columns: Int64) -> None:
+    """Bounds of an edge at which the last reading was answered: nothing lies behind it but the step it hides."""
+    last = np.array([len(levels.points) - 1])
+    here = np.flatnonzero(time_ms == levels.points.t1_ms[last])
+    columns[1:5, here] = np.stack((levels.rounding_j(last), levels.hidden_j(last)) * 2)
 
 
 def _block(levels: Levels, edge_ms: Int64, left: Int64, reached_j: int) -> tuple[Int64, ...]:

@@ -176,6 +176,8 @@ def _idle_days(rows: Sequence[Row], days: Int64, least_it_w: Fraction) -> Bools:
     if least_it_w <= 0:
         return idle
     least_j = np.diff(days) * math.floor(least_it_w * SLOT_MS / 1000)  # (D,)
+    metered = np.add.reduce([row.active for row in rows if row.term.b], initial=0)
+    least_j = np.where(_by_day(np.broadcast_to(metered, days[-1]), days) > 0, least_j, 0)
     for day in np.flatnonzero(_day_sums(rows, days, "b") < least_j).tolist():
         bounds = weighted_bounds(rows, [row.term.b for row in rows], days[day : day + 1], days[day + 1 : day + 2])
         idle[day] = int(bounds.upper_j[0]) < int(least_j[day])

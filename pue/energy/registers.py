@@ -18,10 +18,7 @@ from pue.energy.relations import MARKS, Relation, believed
 from pue.energy.slots import Int64, Samples, Slots
 from pue.energy.versions import RegisterVersion, merged, register_versions
 
-__all__ = ["CONTEXT_SAMPLES", "RegisterVersion", "merged", "quality_marks", "register_slots", "register_versions"]
-
-CONTEXT_SAMPLES = 16
-"""Samples of distinct times, with a value in the register's range, that can decide what a reading means."""
+__all__ = ["RegisterVersion", "merged", "quality_marks", "register_slots", "register_versions"]
 
 
 def register_slots(

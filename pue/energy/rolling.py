@@ -207,6 +207,8 @@ def _uncertainty(curve: FacilityCurve, first: int, last: int, it_j: int) -> floa
     """u(PUE) of the counted energy; where no IT energy was counted, of the middle of what each meter can have had."""
     is_valid = _rise(curve.meter_slots, first, last) > 0
     rows = [row for row, valid in zip(curve.rows, is_valid.tolist(), strict=True) if valid]
+    if not rows:
+        return None
     energy = _rise(curve.meter_j, first, last)[is_valid].tolist()
     if it_j <= 0:
         energy = [_middle_j(row, first, last) for row in rows]

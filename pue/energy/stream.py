@@ -12,23 +12,21 @@ import numpy as np
 
 from pue.contract.quality import NO_VALUE
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS, slot_of
+from pue.energy.context import CONTEXT_SAMPLES, Surroundings
 from pue.energy.days import DAY_MS, Day, Days, Reading, rank
 from pue.energy.points import MAX_POLL_MS
 from pue.energy.power import power_slots
-from pue.energy.registers import CONTEXT_SAMPLES, register_slots
+from pue.energy.registers import register_slots
 from pue.energy.slots import Int64, Slots
-from pue.energy.versions import (
-    FLOAT32_BITS,
-    RegisterVersion,
-    counts_per_ms,
-    merged,
-    usable_counts,
-)
+from pue.energy.versions import FLOAT32_BITS, RegisterVersion, counts_per_ms, merged, most_counts, usable_counts
 
 Range = tuple[int, int]
 """Half-open time on slot edges; empty if both are equal. [ms UTC]"""
 
 NOTHING: Range = (0, 0)
+
+Around = tuple[int, int, int, int]
+"""t0_ms, t1_ms, count, quality of a usable reading."""
 
 _NO_VALUE = int(NO_VALUE)
 _FOREVER_MS = MAX_ENERGY_J
@@ -59,14 +57,18 @@ class MeterStream:
     def __init__(
         self, versions: Sequence[RegisterVersion], *, gauge: bool = False, max_gap_ms: int = SLOT_MS, topology: int = 0
     ) -> None:
-        self._gauge, self._max_gap_ms, self._topology = gauge, max_gap_ms, topology
+        self._gauge = gauge
+        self._max_gap_ms = max_gap_ms
+        self._topology = topology
         self._versions = merged(versions)
+        self._around = Surroundings(self._versions, gauge=gauge)
         self._days = Days()
         self._appends = Day().appends
         self._grid = _Grid()
         self._touched: list[Range] = []
         self._tail_ms = _FOREVER_MS
-        self._last, self._limits = _NO_READING, _NOTHING_EXPECTED
+        self._last = _NO_READING
+        self._limits = _NOTHING_EXPECTED
         self._expect()
 
     def add(self, t0_ms: int, t1_ms: int, count: int, quality: int = 0, order: int = 0) -> Range:
@@ -82,12 +84,13 @@ class MeterStream:
         last_t0_ms, last_ms, last_count = self._last
         until_ms, rate, least, highest = self._limits
         rise = count - last_count
-        limit = (t1_ms - last_t0_ms) * rate + (1 + (count >> FLOAT32_BITS))
+        # Only a plain rise leaves the leads, and with them the edges before the last reading, as they are.
         if (
             last_ms < t1_ms < until_ms
             and t0_ms <= t1_ms <= t0_ms + MAX_POLL_MS
             and quality == 0
-            and least <= rise <= limit
+            and least <= rise <= (t1_ms - last_ms) * rate
+            and rise <= (t0_ms - last_t0_ms) * rate
             and 0 <= count <= highest
         ):
             add_t0, add_t1, add_count, add_quality, add_order = self._appends
@@ -97,7 +100,7 @@ class MeterStream:
             add_quality(0)
             add_order(order)
             self._last = t0_ms, t1_ms, count
-            start = last_ms - last_ms % SLOT_MS
+            start = last_t0_ms - last_t0_ms % SLOT_MS
             if start < self._tail_ms:
                 self._tail_ms = start
             return start, t1_ms - t1_ms % SLOT_MS + SLOT_MS
@@ -105,7 +108,7 @@ class MeterStream:
 
     def extend(self, columns: Int64) -> None:
         """Append readings each of which `add` would only append; columns as in `Samples`, of shape (5, N)."""
-        self._tail_ms = min(self._tail_ms, slot_of(self._last[1]))
+        self._tail_ms = min(self._tail_ms, slot_of(self._last[0]))
         self._days.extend(columns)
         t0_ms, t1_ms, count, _, _ = columns[:, -1].tolist()
         self._last = t0_ms, t1_ms, count
@@ -124,6 +127,7 @@ class MeterStream:
         """
         changes = list(_changes(self._versions, merged(versions)))
         self._versions = merged(versions)
+        self._around = Surroundings(self._versions, gauge=self._gauge)
         self._expect()
         oldest_ms = next((reading[1] for reading in self._days.since(-_FOREVER_MS)), _FOREVER_MS)
         inside = [(max(first, oldest_ms), min(last, self._last[1])) for first, last in changes]
@@ -147,52 +151,49 @@ class MeterStream:
 
     def _touch(self, first_ms: int, last_ms: int) -> Range:
         """Mark the slots that a change of readings within [first, last] can reach."""
-        start_ms, _ = self._context(self._days.before(first_ms), first_ms)
-        end_ms, _ = self._context(self._days.since(last_ms + 1), last_ms)
-        touched = slot_of(start_ms), slot_of(end_ms) + SLOT_MS
+        start_ms = self._around.touched(self._usable(self._days.before(first_ms)))
+        end_ms = self._around.touched(self._usable(self._days.since(last_ms + 1)))
+        start_ms = self._first_ms(first_ms) if start_ms is None else start_ms
+        end_ms = max(self._last[1], last_ms) if end_ms is None else end_ms
+        touched = slot_of(start_ms - MAX_POLL_MS), slot_of(end_ms) + SLOT_MS
         self._touched.append(touched)
         return touched
 
-    def _context(self, readings: Iterable[Reading], from_ms: int) -> tuple[int, bool]:
-        """Time of the farthest of `CONTEXT_SAMPLES` usable readings on one side, and whether there are fewer."""
-        found, time_ms = 0, from_ms
-        for time_ms, same_time in groupby(readings, key=lambda reading: reading[1]):
-            found += self._usable(min(same_time, key=rank))
-            if found == CONTEXT_SAMPLES:
-                return time_ms, False
-        return time_ms, True
+    def _first_ms(self, from_ms: int) -> int:
+        """Time of the first reading, at most some time."""
+        return min(next((reading[1] for reading in self._days.since(-_FOREVER_MS)), from_ms), from_ms)
 
-    def _usable(self, reading: Reading) -> bool:
-        version = self._version(reading[1])
-        if version is None:
-            return False
-        lowest, highest = usable_counts(version, gauge=self._gauge)
-        return lowest <= reading[2] <= highest
-
-    def _version(self, time_ms: int) -> RegisterVersion | None:
-        for version in self._versions:
-            if version.from_ms <= time_ms and (version.to_ms is None or time_ms < version.to_ms):
-                return version
-        return None
+    def _usable(self, readings: Iterable[Reading]) -> Iterator[Around]:
+        """Usable readings of distinct times, in the order given; of equal times the one that stays."""
+        for _, same_time in groupby(readings, key=lambda reading: reading[1]):
+            in_time = [reading for reading in same_time if reading[1] - reading[0] <= MAX_POLL_MS]
+            if in_time:
+                t0_ms, t1_ms, count, quality, _ = min(in_time, key=rank)
+                if self._around.is_usable((t0_ms, t1_ms, count, quality)):
+                    yield t0_ms, t1_ms, count, quality
 
     def _renew(self, start: int, end: int) -> None:
-        first_ms, from_first = self._context(self._days.before(start), start)
-        last_ms, to_last = self._context(self._days.since(end), end)
+        first_ms = self._around.needed(self._usable(self._days.before(start)))
+        last_ms = self._around.needed(self._usable(self._days.since(end)))
         compute = power_slots if self._gauge else register_slots
-        samples = self._days.between(first_ms, last_ms)
+        samples = self._days.between(
+            -_FOREVER_MS if first_ms is None else first_ms, _FOREVER_MS if last_ms is None else last_ms
+        )
         slots = compute(samples, self._versions, max_gap_ms=self._max_gap_ms, topology=self._topology)
-        self._grid.put(slots, start, end, from_first=from_first, to_last=to_last)
+        self._grid.put(slots, start, end, from_first=first_ms is None, to_last=last_ms is None)
 
     def _expect(self) -> None:
         """Learn from the newest readings what the next one must be to be appended without a look at the others."""
-        self._last, self._limits = _NO_READING, _NOTHING_EXPECTED
-        recent = list(islice(self._days.before(_FOREVER_MS), CONTEXT_SAMPLES))
-        if not recent:
+        self._last = _NO_READING
+        self._limits = _NOTHING_EXPECTED
+        newest = next(self._days.before(_FOREVER_MS), None)
+        if newest is None:
             return
-        t0_ms, last_ms, count, _, _ = recent[0]
+        t0_ms, last_ms, count, _, _ = newest
         self._last = min(max(t0_ms, last_ms - MAX_POLL_MS), last_ms), last_ms, count
-        version = self._version(last_ms)
-        if version is None or not self._usable(recent[0]):
+        version = self._around.version(last_ms)
+        recent = list(islice(self._usable(self._days.before(_FOREVER_MS)), CONTEXT_SAMPLES))
+        if version is None or not recent or recent[0][1] < last_ms:
             return
         day_end_ms = (last_ms // DAY_MS + 1) * DAY_MS
         until_ms = day_end_ms if version.to_ms is None else min(day_end_ms, version.to_ms)
@@ -200,9 +201,9 @@ class MeterStream:
             self._limits = _limits_of(version, until_ms, gauge=self._gauge)
             self._appends = self._days.day(last_ms).appends
 
-    def _is_calm(self, recent: Sequence[Reading], version: RegisterVersion) -> bool:
+    def _is_calm(self, recent: Sequence[Around], version: RegisterVersion) -> bool:
         """Whether each of the newest readings of one version can follow the one before it: no spike is near."""
-        inside = all(reading[1] >= version.from_ms and self._usable(reading) for reading in recent)
+        inside = all(reading[1] >= version.from_ms for reading in recent)
         return inside and all(_follows(before, after, version) for after, before in pairwise(recent))
 
 
@@ -210,16 +211,19 @@ def _limits_of(version: RegisterVersion, until_ms: int, *, gauge: bool) -> _Limi
     highest = usable_counts(version, gauge=gauge)[1]
     if gauge:
         return until_ms, math.inf, -math.inf, highest
-    return until_ms, counts_per_ms(version), 0.0, highest
+    # A little less than the rate, and a joule's worth where levels are rounded: what is let through is surely plain.
+    rate = counts_per_ms(version) * (1 - 1e-9)
+    return until_ms, max(rate - float(version.rounding_j / version.step_j), 0.0), 0.0, highest
 
 
-def _follows(before: Reading, after: Reading, version: RegisterVersion) -> bool:
+def _follows(before: Around, after: Around, version: RegisterVersion) -> bool:
+    """Whether a reading is possible after another, as `pue.energy.relations` says of plain rises and rollovers."""
     rise = after[2] - before[2]
     if rise < 0 and version.modulus is not None:
         rise += version.modulus
-    asked_ms = max(before[0], before[1] - MAX_POLL_MS)
-    limit = (after[1] - asked_ms) * counts_per_ms(version) + (1 + (after[2] >> FLOAT32_BITS))
-    return before[1] < after[1] and 0 <= rise <= limit
+    time_ms = np.array([after[1] - min(before[:2])], np.int64)
+    most = int(most_counts(version, time_ms)[0]) + 1 + (max(after[2], before[2]) >> FLOAT32_BITS)
+    return before[1] < after[1] and 0 <= rise <= most
 
 
 def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
@@ -331,11 +335,12 @@ class SiteStream:
         last_t0_ms, last_ms, last_count = self._last
         rate, least = self._limits
         rise = count - last_count
-        limit = (t1_ms - last_t0_ms) * rate + (1 + (count >> FLOAT32_BITS))
+        limit = np.minimum(t1_ms - last_ms, t0_ms - last_t0_ms) * rate
         expected = (last_ms < t1_ms) & (t1_ms < self._until_ms) & (quality == 0)
         expected &= (t0_ms <= t1_ms) & (t1_ms <= t0_ms + MAX_POLL_MS) & (count >= 0) & (count <= self._highest)
         expected &= (least <= rise) & (rise <= limit)
-        start, end = last_ms - last_ms % SLOT_MS, t1_ms - t1_ms % SLOT_MS + SLOT_MS
+        start = last_t0_ms - last_t0_ms % SLOT_MS
+        end = t1_ms - t1_ms % SLOT_MS + SLOT_MS
         for column, values in zip(self._table, (t0_ms, t1_ms, count, quality, order), strict=True):
             column[self._waiting] = values
         self._waiting += 1

@@ -244,35 +244,34 @@ class Register:
 
     def bracket(self, n: int, edge: int) -> tuple[int, int, int, int]:
         """Bounds of the curve at an edge between the n-th and the next point: alone, then capped."""
+        low = self.level[n] - self.rounding[n]
         if self.relations[n] in UNKNOWN:
             power = max(self.power[n : n + 2])
             lead = self.lead_before(n) if self.power[n] == self.power[n + 1] else 0
-            unused = up(max(lead - power * (edge - self.points[n].t0), 0))
-            low, high = self.level[n] - unused - self.rounding[n], self.level[n] + self.hidden[n + 1]
-            return low, high, low, high
-        low, high = self.level[n] - self.rounding[n], None
+            low -= up(max(lead - power * (edge - self.points[n].t0), 0))
+            top = self.level[n] + self.hidden[n + 1]
+            return low, top, low, top
+        at_edge = self.points[n].t0 == self.points[n].t1 == edge
         if self.relations[n] == "refuted":
-            at_edge = self.points[n].t0 == self.points[n].t1 == edge
-            high = self.level[n if at_edge else n + 1] + self.hidden[n]
-            return low, high, low, high
-        stretch = self.stretch(n)
-        first = n if self.points[n].t0 == self.points[n].t1 == edge else n + 1
-        power, so_far = self.power[n], None
+            top = self.level[n if at_edge else n + 1] + self.hidden[n]
+            return low, top, low, top
+        power = self.power[n]
         risen = power * (edge - self.points[n].t0) - self.lead_before(n)
         to_rise = power * (self.points[n + 1].t1 - edge) - self.lead_after(n + 1)
-        caps_high = [up(1000 * (self.level[n] + self.hidden[n]) + risen)]
-        caps_low = [low, down(1000 * (self.level[n + 1] - self.rounding[n]) - to_rise)]
-        for k in range(first, stretch[-1] + 1):
-            point, top = self.points[k], self.level[k] + self.hidden[k]
-            if point.t0 >= edge:
-                high = top
-                break
-            so_far = up(1000 * top + self.power[k] * (edge - point.t0))
-            caps_high.append(so_far)
-        if high is None:
-            assert so_far is not None
-            high = so_far
-        return low, high, max(caps_low), min([high, *caps_high])
+        high, under_way = self.asked_after(n if at_edge else n + 1, edge)
+        lowest = max(low, down(1000 * (self.level[n + 1] - self.rounding[n]) - to_rise))
+        highest = min(high, up(1000 * (self.level[n] + self.hidden[n]) + risen), *under_way)
+        return low, high, lowest, highest
+
+    def asked_after(self, first: int, edge: int) -> tuple[int, list[int]]:
+        """Upper bound by the first reading from some point on asked for after an edge; those of the ones before it."""
+        under_way: list[int] = []
+        for k in range(first, self.stretch(first)[-1] + 1):
+            top = self.level[k] + self.hidden[k]
+            if self.points[k].t0 >= edge:
+                return top, under_way
+            under_way.append(up(1000 * top + self.power[k] * (edge - self.points[k].t0)))
+        return under_way[-1], under_way
 
     def is_resolution(self, n: int, excess: int) -> bool:
         """Whether the step of a float32 register explains caps that contradict each other."""
@@ -317,6 +316,9 @@ def cut(
         n = max((i for i, point in enumerate(points) if point.t1 <= edge), default=-1)
         if n < 0 or n == len(points) - 1:
             estimates[edge] = register.level[max(n, 0)]
+            if points[n].t1 == edge:
+                low, high = estimates[edge] - register.rounding[n], estimates[edge] + register.hidden[n]
+                slot.below_j, slot.above_j, slot.below_capped_j, slot.above_capped_j = low, high, low, high
             continue
         low, high, low_capped, high_capped = register.bracket(n, edge)
         rise, span = register.level[n + 1] - register.level[n], points[n + 1].t1 - points[n].t1
@@ -332,7 +334,7 @@ def cut(
     highest = None
     for edge, estimate in estimates.items():
         n = max((i for i, point in enumerate(points) if point.t1 <= edge), default=-1)
-        if n < 0 or n == len(points) - 1:
+        if n < 0 or (n == len(points) - 1 and points[n].t1 != edge):
             continue
         highest = estimate if highest is None else max(highest, estimate)
         estimate = estimates[edge] = highest

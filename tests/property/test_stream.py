@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pue.energy.registers import RegisterVersion, power_slots, register_slots
+from pue.energy.power import power_slots
+from pue.energy.registers import RegisterVersion, register_slots
 from pue.energy.slots import Slots
 from pue.energy.stream import MeterStream, SiteStream
 from tests.property.meters import POWER_W, START_MS, reading_lists, samples_of, version, version_lists
