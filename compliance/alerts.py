@@ -20,7 +20,7 @@ from pue.contract.series import SLOT_MS
 from pue.energy.facility import FacilityCurve
 from pue.energy.rolling import counted_between
 from pue.judgement.findings import Facts, show_pue
-from pue.judgement.policy import PUE_KINDS, Rule
+from pue.judgement.policy import PUE_KINDS, Rule, Status
 from pue.judgement.scope import scope
 
 PUE_OVER_LIMIT = "pue_over_limit"
@@ -95,9 +95,14 @@ def days(measured: Measured, zone: str) -> list[Day]:
 
 
 def strictest(rules: Sequence[Rule], facts: Facts) -> Rule | None:
-    """The rule on PUE with the lowest limit among those about the facility."""
+    """The rule on PUE with the lowest limit among those about the facility, of those that apply before others."""
     about = [rule for rule in rules if rule.kind in PUE_KINDS and rule.limit is not None and not scope(rule, facts)[0]]
-    return min(about, key=lambda rule: (rule.limit or 0, not rule.is_inclusive), default=None)
+    return min(about, key=_strictness, default=None)
+
+
+def _strictness(rule: Rule) -> tuple[bool, bool, Fraction, bool]:
+    has_expired = rule.status is Status.TARGET_EXPIRED
+    return rule.strength == "voluntary", has_expired, rule.limit or Fraction(0), not rule.is_inclusive
 
 
 def steps(history: Sequence[Day], rule_at: Callable[[int], Rule | None], past: Past) -> list[Step]:

@@ -121,6 +121,7 @@ class MeterVersion(Settings):
     profile: Name
     registers: tuple[Register, ...]
     max_power_w: Annotated[int, Field(gt=0, le=10**12)]
+    max_ramp_w_per_s: Annotated[int, Field(gt=0, le=10**9)] | None = None
     ct: Ratio = "1"
     pt: Ratio = "1"
     meter_class: str = ""

@@ -169,6 +169,7 @@ def _version(version: registry_file.MeterVersion, to_ms: int | None, zone: str) 
         profile=version.profile,
         registers=[Register(**register.model_dump()) for register in version.registers],
         max_power_w=version.max_power_w,
+        max_ramp_w_per_s=version.max_ramp_w_per_s,
         ct=version.ct,
         pt=version.pt,
         meter_class=version.meter_class,

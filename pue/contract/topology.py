@@ -79,6 +79,7 @@ class MeterVersion(_Base, frozen=True, kw_only=True):
     profile: Name
     registers: list[Register]
     max_power_w: Annotated[int, msgspec.Meta(gt=0, le=10**12)]
+    max_ramp_w_per_s: Annotated[int, msgspec.Meta(gt=0, le=10**9)] | None = None
     ct: Ratio = "1"
     pt: Ratio = "1"
     meter_class: str = ""

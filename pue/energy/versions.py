@@ -80,6 +80,7 @@ def register_versions(meter: documents.Meter, quantity: str) -> tuple[RegisterVe
                 step_j=register.step * version.ratio,
                 modulus=register.modulus,
                 max_power_w=version.max_power_w,
+                max_ramp_w_per_s=version.max_ramp_w_per_s,
                 replacement=_replacement(version, quantity),
                 continues=serial in (None, version.serial),
             )

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     CALIBRATION_UNKNOWN = "calibration_unknown"
     CALIBRATION_EXPIRED = "calibration_expired"
     CLOCK_UNSYNCHRONISED = "clock_unsynchronised"
+    BOUNDS_FROM_OTHER_METERS = "bounds_from_other_meters"
     NO_IT_ENERGY = "no_it_energy"
     NO_IT_LOAD = "no_it_load"
     IT_LOAD_TOO_LOW = "it_load_too_low"
@@ -155,6 +156,10 @@ REASONS: dict[str, ReasonText] = {
     ),
     Reason.CLOCK_UNSYNCHRONISED: ReasonText(
         "读数所用时钟未同步", "the clock behind the meter's readings was not synchronised"
+    ),
+    Reason.BOUNDS_FROM_OTHER_METERS: ReasonText(
+        "电表缺失的电能以上下级电表界定，已按准确度等级放宽",
+        "the meter's missing energy is bounded by parent and child meters, widened by their accuracy classes",
     ),
     Reason.NO_IT_ENERGY: ReasonText("没有IT电能，PUE无定义", "there is no IT energy, so no PUE"),
     Reason.NO_IT_LOAD: ReasonText(

@@ -110,15 +110,22 @@ def truths(draw: st.DrawFn, slots: int = 8) -> Truth:
 
 @st.composite
 def honest_readings(
-    draw: st.DrawFn, truth: Truth, *, took_ms: int = 0, modulus: int | None = None, resets: bool = False
+    draw: st.DrawFn,
+    truth: Truth,
+    *,
+    took_ms: int = 0,
+    modulus: int | None = None,
+    resets: bool = False,
+    step_j: Fraction = Fraction(1),
 ) -> list[Reading]:
-    """What a register with a step of 1 J shows of a truth, read at uneven times; it can wrap, and be reset."""
+    """What a register shows of a truth in whole steps, read at uneven times; it can wrap, and be reset."""
     offset = draw(st.integers(0, 10**9)) if modulus is None else draw(st.integers(0, modulus - 1))
+    hidden_j = draw(st.integers(0, 99)) * step_j / 100  # what the register held of its next step at the start
     time = truth[0][0] + draw(st.integers(0, 900_000))
     result: list[Reading] = []
     while time <= truth[0][-1]:
         taken = time - draw(st.integers(0, took_ms))
-        count = int(true_j(truth, taken) // 1) + offset
+        count = int((true_j(truth, taken) + hidden_j) // step_j) + offset
         t0, t1 = taken - draw(st.integers(0, took_ms)), taken + draw(st.integers(0, took_ms))
         result.append((t0, t1, count if modulus is None else count % modulus, 0, len(result)))
         if resets and count > 10**8 and draw(st.integers(0, 9)) == 0:

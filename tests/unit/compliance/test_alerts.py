@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from compliance.alerts import COVERAGE_LOW, METER_SILENT, PUE_OVER_LIMIT, Day, Past, Step, steps, strictest
 from compliance.terms import local_day
-from pue.judgement.policy import Rule, load_profile
+from pue.judgement.policy import Rule, Status, load_profile
 from pue.judgement.scope import Facts
 
 RULE = load_profile("yunnan-2022-draft").rule("new_build_pue_max")
@@ -143,6 +144,17 @@ def test_the_limit_is_that_of_the_strictest_rule_about_the_facility(racks: int, 
     rule = strictest(load_profile("yunnan-2022-draft").rules, facts)
     assert rule is not None
     assert rule.limit == limit
+
+
+def test_a_voluntary_rule_sets_no_alert_before_one_that_applies() -> None:
+    facts = Facts(
+        facility="km01", on=local_day(0, "Asia/Shanghai"), region="530100", stage="existing", build="new",
+        standard_racks=4000, hub_cluster="",
+    )  # fmt: skip
+    voluntary = replace(RULE, id="green_list", limit=Fraction("1.1"), strength="voluntary")
+    expired = replace(RULE, id="target_2025", limit=Fraction("1.2"), status=Status.TARGET_EXPIRED)
+    assert strictest([voluntary, expired, RULE], facts) == RULE
+    assert strictest([voluntary, expired], facts) == expired
 
 
 histories = st.lists(
