@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Admits signed batches, keeps the originals, and makes series of them."""
