@@ -25,7 +25,7 @@ from agent.publish import Publisher
 from agent.settings import AgentSettings, LinkTable, load_signer
 from agent.spool import Spool
 from pue.contract.errors import Retry
-from pue.contract.profile import Profile
+from pue.contract.profile import MeterProfile
 from pue.contract.wire import ClockJump
 
 log = logging.getLogger("agent")
@@ -47,7 +47,7 @@ def open_spool(settings: AgentSettings, clock: Clock) -> Spool:
     return Spool(agent.state_dir, sealer, agent.spool_max_mb)
 
 
-async def run_agent(settings: AgentSettings, profiles: Mapping[str, Profile]) -> None:
+async def run_agent(settings: AgentSettings, profiles: Mapping[str, MeterProfile]) -> None:
     """Poll, spool and publish until SIGTERM or SIGINT."""
     asyncio.get_running_loop().set_exception_handler(report_loop_trouble)
     clock = SystemClock()

@@ -8,7 +8,7 @@ from itertools import count
 
 from agent.settings import AgentSettings, LinkTable, MeterTable
 from pue.contract.decode import Code
-from pue.contract.profile import Modbus, ModbusProfile, ModbusQuantity, Profile, SnmpProfile
+from pue.contract.profile import MeterProfile, Modbus, ModbusProfile, ModbusQuantity, SnmpProfile
 from pue.contract.quantities import QUANTITIES, Kind
 from pue.contract.wire import Config, Meter, Point
 
@@ -83,7 +83,7 @@ class Plan:
         return {point.index: point for meter in meters for point in meter.points}
 
 
-def make_plan(settings: AgentSettings, profiles: dict[str, Profile], software: str) -> Plan:
+def make_plan(settings: AgentSettings, profiles: dict[str, MeterProfile], software: str) -> Plan:
     """Compile checked settings."""
     indices = count()
     meters = {meter.id: _plan_meter(meter, profiles[meter.profile], indices) for meter in settings.meter}
@@ -127,7 +127,7 @@ def _read(fc: int, block: Sequence[tuple[int, ModbusQuantity]]) -> RegisterRead:
     return RegisterRead(fc, start, last.addr + last.words - start, parts)
 
 
-def _plan_meter(meter: MeterTable, profile: Profile, indices: Iterable[int]) -> PlannedMeter:
+def _plan_meter(meter: MeterTable, profile: MeterProfile, indices: Iterable[int]) -> PlannedMeter:
     points = tuple(
         PlannedPoint(index, quantity, profile.codes[quantity], QUANTITIES[quantity].kind is Kind.COUNTER)
         for quantity, index in zip(meter.quantities, indices, strict=False)
@@ -146,7 +146,7 @@ def _object_read(point: PlannedPoint, spec: SnmpProfile, index: int) -> ObjectRe
 
 
 def _config(
-    settings: AgentSettings, profiles: dict[str, Profile], meters: dict[str, PlannedMeter], software: str
+    settings: AgentSettings, profiles: dict[str, MeterProfile], meters: dict[str, PlannedMeter], software: str
 ) -> Config:
     links = {link.id: link for link in settings.link}
     return Config(
@@ -176,6 +176,6 @@ def _wire_meter(meter: MeterTable, link: LinkTable) -> Meter:
     )
 
 
-def _wire_point(meter: MeterTable, point: PlannedPoint, profile: Profile) -> Point:
+def _wire_point(meter: MeterTable, point: PlannedPoint, profile: MeterProfile) -> Point:
     quantity = profile.spec.quantity[point.quantity]
     return Point(meter=meter.id, quantity=point.quantity, unit=quantity.unit, exponent=quantity.exponent)

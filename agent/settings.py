@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from pue.contract.errors import Fatal
-from pue.contract.profile import ModbusProfile, Profile, builtin_profiles, load_profile
+from pue.contract.profile import MeterProfile, ModbusProfile, builtin_meter_profiles, load_meter_profile
 from pue.contract.settings import Settings, parse
 from pue.contract.signing import Signer
 
@@ -147,7 +147,7 @@ class AgentSettings(Settings):
     meter: Annotated[tuple[MeterTable, ...], Field(min_length=1)]
 
 
-def load_settings(path: Path) -> tuple[AgentSettings, dict[str, Profile]]:
+def load_settings(path: Path) -> tuple[AgentSettings, dict[str, MeterProfile]]:
     """Read the configuration and every profile, and check one against the other.
 
     Raises
@@ -167,13 +167,13 @@ def load_settings(path: Path) -> tuple[AgentSettings, dict[str, Profile]]:
     return settings, profiles
 
 
-def load_profiles(folder: Path | None) -> dict[str, Profile]:
+def load_profiles(folder: Path | None) -> dict[str, MeterProfile]:
     """The profiles that come with the product and those of the operator's own folder."""
-    profiles = builtin_profiles()
+    profiles = builtin_meter_profiles()
     if folder is not None:
         if not folder.is_dir():
             raise Fatal(f"profile_dir {folder} is not a folder; correct agent.profile_dir or remove it")
-        own = (load_profile(read_text(path), path.name) for path in sorted(folder.glob("*.toml")))
+        own = (load_meter_profile(read_text(path), path.name) for path in sorted(folder.glob("*.toml")))
         profiles.update({profile.id: profile for profile in own})
     return profiles
 
@@ -204,7 +204,7 @@ def read_text(path: Path, remedy: str = "correct the path") -> str:
 Problem = tuple[str, int, str]
 
 
-def _cross_check(settings: AgentSettings, profiles: dict[str, Profile]) -> Iterator[Problem]:
+def _cross_check(settings: AgentSettings, profiles: dict[str, MeterProfile]) -> Iterator[Problem]:
     links = {link.id: link for link in settings.link}
     yield from _duplicates("link", [link.id for link in settings.link])
     yield from _duplicates("meter", [meter.id for meter in settings.meter])
@@ -218,7 +218,7 @@ def _cross_check(settings: AgentSettings, profiles: dict[str, Profile]) -> Itera
             yield from _check_meter(at, meter, link, profile)
 
 
-def _check_meter(at: int, meter: MeterTable, link: LinkTable, profile: Profile) -> Iterator[Problem]:
+def _check_meter(at: int, meter: MeterTable, link: LinkTable, profile: MeterProfile) -> Iterator[Problem]:
     spec = profile.spec
     if spec.interface != link.transport:
         yield "meter", at, f"profile: {meter.profile!r} speaks {spec.interface}, link {link.id!r} {link.transport}"

@@ -102,7 +102,7 @@ class SnmpProfile(_Head):
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class MeterProfile:
     """A checked profile with its text, which travels in the agent's config batch.
 
     Attributes
@@ -125,7 +125,7 @@ class Profile:
         return self.spec.id
 
 
-def load_profile(text: str, name: str) -> Profile:
+def load_meter_profile(text: str, name: str) -> MeterProfile:
     """Read and lint the TOML text of a profile.
 
     Parameters
@@ -141,17 +141,17 @@ def load_profile(text: str, name: str) -> Profile:
         With one line per error: file, line, field, what is wrong.
     """
     spec = parse(text, _model(text, name), name)
-    profile = Profile(spec, _codes(spec), text)
+    profile = MeterProfile(spec, _codes(spec), text)
     errors = [f"{name}:{_line(text, quantity)} {quantity}: {message}" for quantity, message in _lint(profile)]
     if errors:
         raise Fatal("\n".join(errors))
     return profile
 
 
-def builtin_profiles() -> dict[str, Profile]:
+def builtin_meter_profiles() -> dict[str, MeterProfile]:
     """All profiles that come with this package, by id."""
     files = sorted((resources.files("pue") / "profiles").iterdir(), key=lambda file: file.name)
-    loaded = (load_profile(file.read_text("utf-8"), file.name) for file in files if file.name.endswith(".toml"))
+    loaded = (load_meter_profile(file.read_text("utf-8"), file.name) for file in files if file.name.endswith(".toml"))
     return {profile.id: profile for profile in loaded}
 
 
@@ -184,7 +184,7 @@ def _object_code(quantity: SnmpQuantity) -> ObjectCode:
     return ObjectCode(quantity.type, quantity.exponent, has_digits, frozenset(quantity.sentinels))
 
 
-def _lint(profile: Profile) -> Iterator[tuple[str, str]]:
+def _lint(profile: MeterProfile) -> Iterator[tuple[str, str]]:
     """Quantity and message of each thing the types alone cannot see."""
     for name, quantity in profile.spec.quantity.items():
         try:
@@ -198,7 +198,7 @@ def _lint(profile: Profile) -> Iterator[tuple[str, str]]:
         yield from _lint_addresses(profile.spec)
 
 
-def _lint_vectors(profile: Profile) -> Iterator[tuple[str, str]]:
+def _lint_vectors(profile: MeterProfile) -> Iterator[tuple[str, str]]:
     for vector in profile.spec.test:
         for name in sorted(vector.raw.keys() | vector.expect.keys()):
             if name not in profile.codes or name not in vector.raw or name not in vector.expect:

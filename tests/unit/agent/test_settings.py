@@ -8,7 +8,7 @@ import pytest
 
 from agent.settings import load_settings, load_signer
 from pue.contract.errors import Fatal
-from pue.contract.profile import builtin_profiles
+from pue.contract.profile import builtin_meter_profiles
 from pue.contract.signing import Signer
 
 GOOD = """[agent]
@@ -121,7 +121,9 @@ def test_the_community_may_come_from_the_environment(tmp_path: Path, monkeypatch
 def test_an_operators_own_profile_is_one_file(tmp_path: Path) -> None:
     own = tmp_path / "profiles"
     own.mkdir()
-    (own / "mine.toml").write_text(builtin_profiles()["apc-rpdu2"].text.replace('id = "apc-rpdu2"', 'id = "mine"'))
+    (own / "mine.toml").write_text(
+        builtin_meter_profiles()["apc-rpdu2"].text.replace('id = "apc-rpdu2"', 'id = "mine"')
+    )
     text = GOOD.replace('"apc-rpdu2"', '"mine"').replace("poll_seconds", f'profile_dir = "{own}"\npoll_seconds')
     _, profiles = load_settings(write(tmp_path, text))
     assert profiles["mine"].id == "mine"

@@ -11,7 +11,7 @@ import pytest
 
 from pue.contract.decode import decode
 from pue.contract.errors import Fatal
-from pue.contract.profile import ModbusProfile, Profile, SnmpProfile, builtin_profiles, load_profile
+from pue.contract.profile import MeterProfile, ModbusProfile, SnmpProfile, builtin_meter_profiles, load_meter_profile
 from pue.contract.quality import Quality
 from pue.contract.quantities import step
 
@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parents[3] / "golden" / "profiles"
 FOLDERS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 
 
-def raw_of(profile: Profile, quantity: str, vector: dict[str, Any]) -> str:
+def raw_of(profile: MeterProfile, quantity: str, vector: dict[str, Any]) -> str:
     """The words or BER that a meter laid out like the vector sends for a quantity."""
     if isinstance(profile.spec, ModbusProfile):
         registers = vector["registers"][str(profile.spec.modbus.fc)]
@@ -33,7 +33,7 @@ def raw_of(profile: Profile, quantity: str, vector: dict[str, Any]) -> str:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_meter_that_answers_as_its_manual_says_is_read_right(folder: str) -> None:
     vector = tomllib.loads((GOLDEN / folder / "vector.toml").read_text("utf-8"))
-    profile = builtin_profiles()[folder]
+    profile = builtin_meter_profiles()[folder]
     for quantity, expected in vector["reading"].items():
         count, quality = decode(raw_of(profile, quantity, vector), profile.codes[quantity])
         spec = profile.spec.quantity[quantity]
@@ -45,7 +45,7 @@ def test_a_meter_that_answers_as_its_manual_says_is_read_right(folder: str) -> N
 
 
 def test_every_profile_has_a_golden_folder_covering_all_its_quantities() -> None:
-    profiles = builtin_profiles()
+    profiles = builtin_meter_profiles()
     assert sorted(profiles) == FOLDERS
     for name, profile in profiles.items():
         vector = tomllib.loads((GOLDEN / name / "vector.toml").read_text("utf-8"))
@@ -53,7 +53,7 @@ def test_every_profile_has_a_golden_folder_covering_all_its_quantities() -> None
 
 
 def test_every_profile_is_in_a_file_of_its_own_name_and_names_its_source() -> None:
-    for name, profile in builtin_profiles().items():
+    for name, profile in builtin_meter_profiles().items():
         assert profile.id == name
         assert "http" in profile.spec.source
         assert profile.spec.resolution
@@ -92,24 +92,24 @@ expect = { energy_import = 65536, power = -1 }
 
 
 def test_a_good_profile_is_kept_with_its_text() -> None:
-    assert load_profile(GOOD, "m.toml").text == GOOD
+    assert load_meter_profile(GOOD, "m.toml").text == GOOD
 
 
 def test_the_first_register_can_hold_a_quantity() -> None:
-    profile = load_profile(GOOD.replace("addr = 100", "addr = 0"), "m.toml")
+    profile = load_meter_profile(GOOD.replace("addr = 100", "addr = 0"), "m.toml")
     assert isinstance(profile.spec, ModbusProfile)
     assert profile.spec.quantity["energy_import"].addr == 0
 
 
 def test_a_profile_can_say_that_the_low_word_comes_first() -> None:
-    profile = load_profile(GOOD.replace("high-first", "low-first").replace("0001 0000", "0000 0001"), "m.toml")
+    profile = load_meter_profile(GOOD.replace("high-first", "low-first").replace("0001 0000", "0000 0001"), "m.toml")
     assert decode("00000001", profile.codes["energy_import"]) == (65536, Quality.GOOD)
 
 
 def test_all_mistakes_of_one_vector_are_named() -> None:
     text = GOOD.replace("expect = { energy_import = 65536, power = -1 }", "expect = { power = 1 }")
     with pytest.raises(Fatal) as caught:
-        load_profile(text, "m.toml")
+        load_meter_profile(text, "m.toml")
     assert str(caught.value).splitlines() == [
         "m.toml:15 energy_import: has no test vector; add raw bytes from a manual or a capture, "
         "with the count they mean",
@@ -144,12 +144,12 @@ def test_a_mistake_is_named_with_file_line_and_remedy(mistake: str) -> None:
     assert old in GOOD
     text = GOOD.replace(old, new, 1)
     if message is None:
-        load_profile(text, "m.toml")
+        load_meter_profile(text, "m.toml")
         return
     with pytest.raises(Fatal, match=message):
-        load_profile(text, "m.toml")
+        load_meter_profile(text, "m.toml")
 
 
 def test_a_vector_for_a_quantity_the_profile_has_not_is_an_error() -> None:
     with pytest.raises(Fatal, match="voltage: a test vector needs"):
-        load_profile(GOOD.replace("power = -1 }", "power = -1, voltage = 1 }"), "m.toml")
+        load_meter_profile(GOOD.replace("power = -1 }", "power = -1, voltage = 1 }"), "m.toml")
