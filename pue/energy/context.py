@@ -1,14 +1,27 @@
-"""How far slots depend on the readings around them, so that a part computed alone equals the whole."""
+"""How far slots depend on the readings around them, so that a part computed alone equals the whole.
+
+Two things tie a slot to readings far from it. Whether a reading is believed is decided by its neighbours: at most
+`CONTEXT_SAMPLES` of them. And the maximum power carries a bound from reading to reading: by a lead, which is a bucket
+that leaks the maximum power (METHOD.md, "Edge bounds"). Whatever a bucket held, a run of plain pairs whose spare power
+could drain a full one leaves it empty. So from any moment outward
+
+    needed by slots:     |.... pairs that drain a bucket ....|.... CONTEXT_SAMPLES that decide what those are ....|
+    touched by a change: |.... CONTEXT_SAMPLES that it decides about ....|.... pairs that drain a bucket ....|
+
+and nothing beyond matters. Both are looked for reading by reading, for how long a drain takes depends on the load.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pue.contract.quality import NO_VALUE
 from pue.energy.levels import most_lead_mj
 from pue.energy.points import MAX_POLL_MS
-from pue.energy.versions import RegisterVersion, usable_counts
+from pue.energy.versions import FLOAT32_BITS, RegisterVersion, most_counts, usable_counts
 
 CONTEXT_SAMPLES = 16
 """Usable readings of distinct times on each side that can decide what a reading means: a spike is judged by three
@@ -25,10 +38,6 @@ Reading = tuple[int, int, int, int]
 
 class Surroundings:
     """Walks away from a moment until what lies further cannot matter.
-
-    Leads are buckets that leak the maximum power: a run of plain pairs with spare power for a full bucket leaves it
-    empty, whatever was in it. So a part needs the readings up to such a run, and `CONTEXT_SAMPLES` more that decide
-    what these mean; and a new reading changes what lies within `CONTEXT_SAMPLES` of it, up to the next such run.
 
     Parameters
     ----------
@@ -71,43 +80,64 @@ class Surroundings:
         return None
 
     def _walk(self, outward: Iterable[Reading], before: int, after: int) -> int | None:
-        spare = _Spare()
-        enough_at = 0
+        """Pass some readings, then a run that drains a bucket, then some more; the time of the last of them. [ms]"""
+        run = _Run()
+        drained_at: int | None = None
         nearer: Reading | None = None
         for found, reading in enumerate(outward, 1):
-            if not enough_at and found > before:
+            if drained_at is None and found > before:
                 limits = self._at(reading[1])
-                same = nearer is not None and limits is not None and limits is self._at(nearer[1])
-                spare.add(limits.room_mj(reading, nearer) if same and limits and nearer else None)
-                if self._gauge or (limits is not None and spare.inner_mj >= limits.bucket_mj):
-                    enough_at = found
-            if enough_at and found >= enough_at + after:
+                is_pair = nearer is not None and limits is self._at(nearer[1])
+                run.add(limits.room_mj(nearer, reading) if limits and nearer and is_pair else None)
+                if self._gauge or (limits and run.drained_mj >= limits.bucket_mj):
+                    drained_at = found
+            if drained_at is not None and found >= drained_at + after:
                 return reading[1]
             nearer = reading
         return None
 
 
-@dataclass(slots=True)
-class _Spare:
-    """Spare power of a run of plain pairs, without the first and the last pair: their ends may yet be spikes. [mJ]"""
+def is_calm(newest: Sequence[Reading], version: RegisterVersion) -> bool:
+    """Whether of readings of a register, the latest first, each is possible after the one before it.
 
-    inner_mj: float = 0.0
-    last_mj: float | None = None
-    is_second: bool = False
+    Possible is what `pue.energy.relations` takes for a plain rise or a rollover: no spike, no refuted limit is near, so
+    that one more plain reading decides nothing about these.
+    """
+    t0_ms, t1_ms, count, _ = np.array(newest[::-1], np.int64).T
+    rise = np.diff(count)
+    if version.modulus is not None:
+        rise[rise < 0] += version.modulus
+    resolution = 1 + (np.maximum(count[1:], count[:-1]) >> FLOAT32_BITS)
+    most = most_counts(version, t1_ms[1:] - np.minimum(t0_ms, t1_ms)[:-1]) + resolution
+    return bool(((rise >= 0) & (rise <= most)).all())
+
+
+@dataclass(slots=True)
+class _Run:
+    """Plain pairs one by one outward, and what they drain.
+
+    The first and the last pair drain nothing: their outer readings may yet be put aside as spikes.
+    """
+
+    drained_mj: float = 0.0
+    _pairs: int = 0
+    _last_mj: float = 0.0
 
     def add(self, room_mj: float | None) -> None:
-        """One pair more; None ends the run."""
+        """Go on by a pair with some spare power, or end the run. [mJ]"""
         if room_mj is None:
-            self.inner_mj = 0.0
-        elif self.last_mj is not None and not self.is_second:
-            self.inner_mj += self.last_mj
-        self.is_second = room_mj is not None and self.last_mj is None
-        self.last_mj = room_mj
+            self.drained_mj = 0.0
+            self._pairs = 0
+            return
+        if self._pairs >= 2:  # the last pair so far is neither the first nor any longer the last
+            self.drained_mj += self._last_mj
+        self._pairs += 1
+        self._last_mj = room_mj
 
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """A version's numbers as the walk needs them."""
+    """A version's numbers as the walk needs them: lowest and highest count, a full bucket."""
 
     version: RegisterVersion
     lowest: int
@@ -126,6 +156,7 @@ class _Limits:
         """What the maximum power leaves of the rise between two neighbours; None if they are no plain pair. [mJ]"""
         earlier, later = (one, other) if one[1] < other[1] else (other, one)
         rise = later[2] - earlier[2]
+        # Both leads are drained: one counts from request to request, the other from reply to reply.
         time_ms = min(later[1] - earlier[1], min(later[:2]) - min(earlier[:2]))
         room_mj = self.version.max_power_w * time_ms - rise * self.step_mj - self.rounding_mj
         return room_mj if rise >= 0 and room_mj >= 0 else None

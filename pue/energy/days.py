@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from pue.energy.slots import Int64, Samples
 
 DAY_MS = 24 * 3_600_000
+FOREVER_MS = 1 << 62
+"""Later than any reading, and before any with a minus."""
 
 Reading = tuple[int, int, int, int, int]
 """t0_ms, t1_ms, count, quality, order: a row of `Samples`."""
@@ -29,10 +31,13 @@ class Day:
         """In the order of `Samples`."""
         return self.t0, self.t1, self.count, self.quality, self.order
 
-    @property
-    def appends(self) -> tuple[Callable[[int], None], ...]:
-        """Ways to add to the end of each column, in the order of `Samples`."""
-        return tuple(column.append for column in self.columns)
+    def append(self, t0_ms: int, t1_ms: int, count: int, order: int) -> None:
+        """Add a good reading that is later than all others."""
+        self.t0.append(t0_ms)
+        self.t1.append(t1_ms)
+        self.count.append(count)
+        self.quality.append(0)
+        self.order.append(order)
 
     def insert(self, reading: Reading) -> bool:
         """Put a reading in its place; False if it is there already."""
@@ -56,6 +61,19 @@ def rank(reading: Reading) -> Reading:
     return t1, order, count, t0, quality
 
 
+def one_per_time(readings: Iterable[Reading]) -> Iterator[Reading]:
+    """Of readings in order of time, up or down, those that stay."""
+    best: Reading | None = None
+    for reading in readings:
+        if best is not None and reading[1] != best[1]:
+            yield best
+            best = reading
+        elif best is None or rank(reading) < rank(best):
+            best = reading
+    if best is not None:
+        yield best
+
+
 class Days:
     """All readings of one series."""
 
@@ -70,6 +88,10 @@ class Days:
             self._days[number] = Day()
             insort(self._numbers, number)
         return self._days[number]
+
+    def first_ms(self) -> int:
+        """Time of the first reading; `FOREVER_MS` if there is none."""
+        return next((reading[1] for reading in self.since(-FOREVER_MS)), FOREVER_MS)
 
     def insert(self, reading: Reading) -> bool:
         """Put a reading in its place; False if it is there already."""

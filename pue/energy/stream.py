@@ -1,4 +1,11 @@
-"""Slots kept up to date while readings arrive, equal to the batch bit for bit."""
+"""Slots kept up to date while readings arrive, equal to the batch bit for bit.
+
+Nearly every reading comes in order and shows a plain rise. Such a reading changes nothing before the last one, so
+`MeterStream.add` compares it with a few numbers, the `Expectation`, and appends it. Any other reading, such as a late
+one, a fall or a leap, is put in its place, and the slots it can reach are marked; `pue.energy.context` says how far
+that is. `MeterStream.slots` computes the marked slots again as the batch does, from the readings these need, and puts
+them into the columns of the others.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +13,71 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
-from itertools import groupby, islice, pairwise
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from pue.contract.quality import NO_VALUE
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS, slot_of
-from pue.energy.context import CONTEXT_SAMPLES, Surroundings
-from pue.energy.days import DAY_MS, Day, Days, Reading, rank
+from pue.energy.context import CONTEXT_SAMPLES, Surroundings, is_calm
+from pue.energy.context import Reading as Around
+from pue.energy.days import DAY_MS, FOREVER_MS, Day, Days, Reading, one_per_time
 from pue.energy.points import MAX_POLL_MS
 from pue.energy.power import power_slots
 from pue.energy.registers import register_slots
 from pue.energy.slots import Int64, Slots
-from pue.energy.versions import FLOAT32_BITS, RegisterVersion, counts_per_ms, merged, most_counts, usable_counts
+from pue.energy.versions import RegisterVersion, counts_per_ms, merged, usable_counts
 
 Range = tuple[int, int]
 """Half-open time on slot edges; empty if both are equal. [ms UTC]"""
 
 NOTHING: Range = (0, 0)
 
-Around = tuple[int, int, int, int]
-"""t0_ms, t1_ms, count, quality of a usable reading."""
+Last = tuple[int, int, int]
+"""t0_ms, t1_ms and count of the newest reading."""
 
 _NO_VALUE = int(NO_VALUE)
-_FOREVER_MS = MAX_ENERGY_J
 _COLUMNS = len(fields(Slots))
 _SPARE = 96
+_NEARLY = 1 - 1e-9
+"""Makes a float limit a little too low: what it lets through is surely plain."""
 
 
-_Limits = tuple[int, float, float, int]
-"""Of the next reading: the end of its time, the register's rate, least rise and highest count."""
+class Expectation(NamedTuple):
+    """What the next reading must be to follow the last one.
 
-_NO_READING = (-_FOREVER_MS, -_FOREVER_MS, 0)
-_NOTHING_EXPECTED: _Limits = (-_FOREVER_MS, 0.0, 0.0, 0)
+    Attributes
+    ----------
+    until_ms
+        It comes before this time. [ms UTC]
+    rate, margin
+        It rises at most by rate x time - margin, both from reply to reply and from request to request. [counts/ms],
+        [counts]
+    least
+        It rises at least by so much. [counts]
+    highest
+        It shows no more than this. [counts]
+    """
+
+    until_ms: int
+    rate: float
+    margin: float
+    least: float
+    highest: int
+
+    @classmethod
+    def of(cls, version: RegisterVersion, until_ms: int, *, gauge: bool) -> Expectation:
+        """Of any reading of a gauge, of a plain rise of a register."""
+        highest = usable_counts(version, gauge=gauge)[1]
+        if gauge:
+            # Within a millisecond by more than there are counts, so that any rise will do.
+            return cls(until_ms, float(MAX_ENERGY_J), 0.0, -math.inf, highest)
+        return cls(until_ms, counts_per_ms(version) * _NEARLY, float(version.rounding_j / version.step_j), 0.0, highest)
+
+
+_NO_READING: Last = (-FOREVER_MS, -FOREVER_MS, 0)
+_NOTHING_EXPECTED = Expectation(-FOREVER_MS, 0.0, 0.0, 0.0, 0)
 
 
 class MeterStream:
@@ -63,13 +102,13 @@ class MeterStream:
         self._versions = merged(versions)
         self._around = Surroundings(self._versions, gauge=gauge)
         self._days = Days()
-        self._appends = Day().appends
         self._grid = _Grid()
         self._touched: list[Range] = []
-        self._tail_ms = _FOREVER_MS
+        self._appended_ms = FOREVER_MS  # where the slots start that readings touched which were only appended
         self._last = _NO_READING
-        self._limits = _NOTHING_EXPECTED
-        self._expect()
+        self._expected = _NOTHING_EXPECTED
+        self._day = Day()  # of the last reading, if another one is expected
+        self._recent_ms = -FOREVER_MS  # what is expected depends on readings from then on
 
     def add(self, t0_ms: int, t1_ms: int, count: int, quality: int = 0, order: int = 0) -> Range:
         """Take one reading.
@@ -82,40 +121,38 @@ class MeterStream:
             Slots that may have changed.
         """
         last_t0_ms, last_ms, last_count = self._last
-        until_ms, rate, least, highest = self._limits
+        until_ms, rate, margin, least, highest = self._expected
         rise = count - last_count
-        # Only a plain rise leaves the leads, and with them the edges before the last reading, as they are.
+        most = rise + margin
+        # A plain rise leaves both leads before the last reading as they are, and no later request can have come before
+        # the last one: what changes is where the last reading was the nearest, from its request on.
         if (
             last_ms < t1_ms < until_ms
             and t0_ms <= t1_ms <= t0_ms + MAX_POLL_MS
             and quality == 0
-            and least <= rise <= (t1_ms - last_ms) * rate
-            and rise <= (t0_ms - last_t0_ms) * rate
+            and least <= rise
+            and most <= (t1_ms - last_ms) * rate
+            and most <= (t0_ms - last_t0_ms) * rate
             and 0 <= count <= highest
         ):
-            add_t0, add_t1, add_count, add_quality, add_order = self._appends
-            add_t0(t0_ms)
-            add_t1(t1_ms)
-            add_count(count)
-            add_quality(0)
-            add_order(order)
+            self._day.append(t0_ms, t1_ms, count, order)
             self._last = t0_ms, t1_ms, count
             start = last_t0_ms - last_t0_ms % SLOT_MS
-            if start < self._tail_ms:
-                self._tail_ms = start
+            if start < self._appended_ms:
+                self._appended_ms = start
             return start, t1_ms - t1_ms % SLOT_MS + SLOT_MS
         return self._put((t0_ms, t1_ms, count, quality, order))
 
     def extend(self, columns: Int64) -> None:
         """Append readings each of which `add` would only append; columns as in `Samples`, of shape (5, N)."""
-        self._tail_ms = min(self._tail_ms, slot_of(self._last[0]))
+        self._appended_ms = min(self._appended_ms, slot_of(self._last[0]))
         self._days.extend(columns)
         t0_ms, t1_ms, count, _, _ = columns[:, -1].tolist()
         self._last = t0_ms, t1_ms, count
 
-    def expectation(self) -> tuple[tuple[int, int, int], tuple[int, float, float, int]]:
-        """What `add` compares a reading with: the last one's t0, t1 and count, and the limits of the next."""
-        return self._last, self._limits
+    def expectation(self) -> tuple[Last, Expectation]:
+        """What `add` compares a reading with."""
+        return self._last, self._expected
 
     def declare(self, versions: Sequence[RegisterVersion]) -> Range:
         """Take versions learned later: a replacement, a modulus, a ratio.
@@ -129,101 +166,78 @@ class MeterStream:
         self._versions = merged(versions)
         self._around = Surroundings(self._versions, gauge=self._gauge)
         self._expect()
-        oldest_ms = next((reading[1] for reading in self._days.since(-_FOREVER_MS)), _FOREVER_MS)
-        inside = [(max(first, oldest_ms), min(last, self._last[1])) for first, last in changes]
-        touched = [self._touch(first, last) for first, last in inside if first <= last]
+        first_ms = self._days.first_ms()
+        inside = [(max(start_ms, first_ms), min(end_ms, self._last[1])) for start_ms, end_ms in changes]
+        touched = [self._touch(start_ms, end_ms) for start_ms, end_ms in inside if start_ms <= end_ms]
         return (min(start for start, _ in touched), max(end for _, end in touched)) if touched else NOTHING
 
     def slots(self) -> Slots:
         """All slots, as `register_slots` or `power_slots` gives them for all readings."""
-        if self._tail_ms < _FOREVER_MS:
-            self._touched.append((self._tail_ms, slot_of(self._last[1]) + SLOT_MS))
+        if self._appended_ms < FOREVER_MS:
+            self._touched.append((self._appended_ms, slot_of(self._last[1]) + SLOT_MS))
         for start, end in _joined(self._touched):
             self._renew(start, end)
-        self._touched, self._tail_ms = [], _FOREVER_MS
+        self._touched = []
+        self._appended_ms = FOREVER_MS
         return self._grid.slots()
 
     def _put(self, reading: Reading) -> Range:
         if reading[3] & _NO_VALUE or not self._days.insert(reading):
             return NOTHING
-        self._expect()
+        if reading[1] >= self._recent_ms:
+            self._expect()
         return self._touch(reading[1], reading[1])
 
     def _touch(self, first_ms: int, last_ms: int) -> Range:
         """Mark the slots that a change of readings within [first, last] can reach."""
         start_ms = self._around.touched(self._usable(self._days.before(first_ms)))
         end_ms = self._around.touched(self._usable(self._days.since(last_ms + 1)))
-        start_ms = self._first_ms(first_ms) if start_ms is None else start_ms
-        end_ms = max(self._last[1], last_ms) if end_ms is None else end_ms
-        touched = slot_of(start_ms - MAX_POLL_MS), slot_of(end_ms) + SLOT_MS
-        self._touched.append(touched)
-        return touched
-
-    def _first_ms(self, from_ms: int) -> int:
-        """Time of the first reading, at most some time."""
-        return min(next((reading[1] for reading in self._days.since(-_FOREVER_MS)), from_ms), from_ms)
+        # A request under way at an edge reaches into the slot before the one of its reply, if there is one.
+        start = slot_of(self._days.first_ms() if start_ms is None else start_ms - MAX_POLL_MS)
+        end = slot_of(max(self._last[1], last_ms) if end_ms is None else end_ms) + SLOT_MS
+        self._touched.append((start, end))
+        return start, end
 
     def _usable(self, readings: Iterable[Reading]) -> Iterator[Around]:
         """Usable readings of distinct times, in the order given; of equal times the one that stays."""
-        for _, same_time in groupby(readings, key=lambda reading: reading[1]):
-            in_time = [reading for reading in same_time if reading[1] - reading[0] <= MAX_POLL_MS]
-            if in_time:
-                t0_ms, t1_ms, count, quality, _ = min(in_time, key=rank)
-                if self._around.is_usable((t0_ms, t1_ms, count, quality)):
-                    yield t0_ms, t1_ms, count, quality
+        in_time = (reading for reading in readings if reading[1] - reading[0] <= MAX_POLL_MS)
+        for reading in one_per_time(in_time):
+            if self._around.is_usable(reading[:4]):
+                yield reading[:4]
 
     def _renew(self, start: int, end: int) -> None:
+        """Compute the slots of [start, end) from the readings they need."""
         first_ms = self._around.needed(self._usable(self._days.before(start)))
         last_ms = self._around.needed(self._usable(self._days.since(end)))
         compute = power_slots if self._gauge else register_slots
         samples = self._days.between(
-            -_FOREVER_MS if first_ms is None else first_ms, _FOREVER_MS if last_ms is None else last_ms
+            -FOREVER_MS if first_ms is None else first_ms, FOREVER_MS if last_ms is None else last_ms
         )
         slots = compute(samples, self._versions, max_gap_ms=self._max_gap_ms, topology=self._topology)
         self._grid.put(slots, start, end, from_first=first_ms is None, to_last=last_ms is None)
 
     def _expect(self) -> None:
         """Learn from the newest readings what the next one must be to be appended without a look at the others."""
+        recent = list(islice(self._usable(self._days.before(FOREVER_MS)), CONTEXT_SAMPLES))
+        self._recent_ms = recent[-1][1] if len(recent) == CONTEXT_SAMPLES else -FOREVER_MS
         self._last = _NO_READING
-        self._limits = _NOTHING_EXPECTED
-        newest = next(self._days.before(_FOREVER_MS), None)
+        self._expected = _NOTHING_EXPECTED
+        newest = next(self._days.before(FOREVER_MS), None)
         if newest is None:
             return
         t0_ms, last_ms, count, _, _ = newest
-        self._last = min(max(t0_ms, last_ms - MAX_POLL_MS), last_ms), last_ms, count
+        self._last = min(t0_ms, last_ms), last_ms, count
         version = self._around.version(last_ms)
-        recent = list(islice(self._usable(self._days.before(_FOREVER_MS)), CONTEXT_SAMPLES))
         if version is None or not recent or recent[0][1] < last_ms:
             return
-        day_end_ms = (last_ms // DAY_MS + 1) * DAY_MS
-        until_ms = day_end_ms if version.to_ms is None else min(day_end_ms, version.to_ms)
-        if self._gauge or (len(recent) == CONTEXT_SAMPLES and self._is_calm(recent, version)):
-            self._limits = _limits_of(version, until_ms, gauge=self._gauge)
-            self._appends = self._days.day(last_ms).appends
-
-    def _is_calm(self, recent: Sequence[Around], version: RegisterVersion) -> bool:
-        """Whether each of the newest readings of one version can follow the one before it: no spike is near."""
-        inside = all(reading[1] >= version.from_ms for reading in recent)
-        return inside and all(_follows(before, after, version) for after, before in pairwise(recent))
-
-
-def _limits_of(version: RegisterVersion, until_ms: int, *, gauge: bool) -> _Limits:
-    highest = usable_counts(version, gauge=gauge)[1]
-    if gauge:
-        return until_ms, math.inf, -math.inf, highest
-    # A little less than the rate, and a joule's worth where levels are rounded: what is let through is surely plain.
-    rate = counts_per_ms(version) * (1 - 1e-9)
-    return until_ms, max(rate - float(version.rounding_j / version.step_j), 0.0), 0.0, highest
-
-
-def _follows(before: Around, after: Around, version: RegisterVersion) -> bool:
-    """Whether a reading is possible after another, as `pue.energy.relations` says of plain rises and rollovers."""
-    rise = after[2] - before[2]
-    if rise < 0 and version.modulus is not None:
-        rise += version.modulus
-    time_ms = np.array([after[1] - min(before[:2])], np.int64)
-    most = int(most_counts(version, time_ms)[0]) + 1 + (max(after[2], before[2]) >> FLOAT32_BITS)
-    return before[1] < after[1] and 0 <= rise <= most
+        if self._gauge or (
+            len(recent) == CONTEXT_SAMPLES and self._recent_ms >= version.from_ms and is_calm(recent, version)
+        ):
+            # Not beyond midnight, for `add` appends to one day.
+            self._day = self._days.day(last_ms)
+            midnight_ms = (last_ms // DAY_MS + 1) * DAY_MS
+            until_ms = midnight_ms if version.to_ms is None else min(midnight_ms, version.to_ms)
+            self._expected = Expectation.of(version, until_ms, gauge=self._gauge)
 
 
 def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
@@ -240,7 +254,7 @@ def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
 def _changes(before: Sequence[RegisterVersion], after: Sequence[RegisterVersion]) -> Iterator[tuple[int, int]]:
     """Times over which, and moments at which, the versions say something else."""
     both = (*before, *after)
-    cuts = sorted({v.from_ms for v in both} | {_FOREVER_MS if v.to_ms is None else v.to_ms for v in both})
+    cuts = sorted({v.from_ms for v in both} | {FOREVER_MS if v.to_ms is None else v.to_ms for v in both})
     for first_ms, last_ms in pairwise(cuts):
         if _described(before, first_ms) != _described(after, first_ms):
             yield first_ms, last_ms
@@ -317,8 +331,10 @@ class SiteStream:
         self._waiting = 0
         self._handed = np.zeros(len(self._meters), np.int64)
         self._last = np.zeros((3, len(self._meters)), np.int64)
-        self._until_ms, self._highest = (np.zeros(len(self._meters), np.int64) for _ in range(2))
-        self._limits = np.zeros((2, len(self._meters)))
+        self._until_ms = np.zeros(len(self._meters), np.int64)
+        self._highest = np.zeros(len(self._meters), np.int64)
+        self._limits = np.zeros((3, len(self._meters)))
+        """Rate, margin and least rise, as in `Expectation`."""
         for meter in range(len(self._meters)):
             self._learn(meter)
 
@@ -333,12 +349,12 @@ class SiteStream:
         if self._waiting == self._table.shape[1]:
             self._hand_all()
         last_t0_ms, last_ms, last_count = self._last
-        rate, least = self._limits
+        rate, margin, least = self._limits
         rise = count - last_count
-        limit = np.minimum(t1_ms - last_ms, t0_ms - last_t0_ms) * rate
+        most = np.minimum(t1_ms - last_ms, t0_ms - last_t0_ms) * rate - margin
         expected = (last_ms < t1_ms) & (t1_ms < self._until_ms) & (quality == 0)
         expected &= (t0_ms <= t1_ms) & (t1_ms <= t0_ms + MAX_POLL_MS) & (count >= 0) & (count <= self._highest)
-        expected &= (least <= rise) & (rise <= limit)
+        expected &= (least <= rise) & (rise <= most)
         start = last_t0_ms - last_t0_ms % SLOT_MS
         end = t1_ms - t1_ms % SLOT_MS + SLOT_MS
         for column, values in zip(self._table, (t0_ms, t1_ms, count, quality, order), strict=True):
@@ -380,5 +396,7 @@ class SiteStream:
         self._handed[:] = 0
 
     def _learn(self, meter: int) -> None:
-        self._last[:, meter], limits = self._meters[meter].expectation()
-        self._until_ms[meter], *self._limits[:, meter], self._highest[meter] = limits
+        self._last[:, meter], expected = self._meters[meter].expectation()
+        self._until_ms[meter] = expected.until_ms
+        self._limits[:, meter] = expected.rate, expected.margin, expected.least
+        self._highest[meter] = expected.highest
