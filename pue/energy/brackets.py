@@ -15,16 +15,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pue.contract.series import MAX_ENERGY_J
-from pue.energy.curves import Edges, Unknown, inner_edges, share
+from pue.energy.curves import Edges, Unknown, share
 from pue.energy.index import Bools, has
 from pue.energy.levels import Levels, lead_after, lead_before
+from pue.energy.points import Neighbours
 from pue.energy.relations import Relation
 from pue.energy.slots import Int64
 from pue.energy.versions import FLOAT32_BITS, joules_up, power_mj
 
-_BLOCK = 1 << 20
-"""Edges looked at together, so that what is computed of them stays in the cache."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Beside:
+    """I edges between readings, and what the readings on both sides say. (I,) each
+
+    Attributes
+    ----------
+    edge_ms
+        The edges. [ms UTC]
+    left
+        Reading on the left; the next one is on the right.
+    asked_ms, since_ms
+        Request of the left one; time from its reply to the edge. [ms UTC, ms]
+    next_asked_ms, until_ms
+        Request of the right one; time from the edge to its reply. [ms UTC, ms]
+    low_j, high_j
+        Levels of both. [J]
+    """
+
+    edge_ms: Int64
+    left: Int64
+    asked_ms: Int64
+    since_ms: Int64
+    next_asked_ms: Int64
+    until_ms: Int64
+    low_j: Int64
+    high_j: Int64
 
 
 @dataclass(slots=True, eq=False)
@@ -51,75 +76,93 @@ def register_edges(levels: Levels, time_ms: Int64) -> Edges:
     ----------
     METHOD.md, "Edge bounds".
     """
-    points = levels.points
-    inner, left = inner_edges(points.t1_ms, time_ms)
-    ends = levels.at(np.array([0, len(points) - 1]))
-    columns = np.zeros((6, len(time_ms)), np.int64)
-    columns[0, : inner.start] = ends[0]
-    columns[0, inner.stop :] = ends[1]
-    _close(levels, time_ms, columns)
-    reached_j = int(ends[0])
-    for start in range(inner.start, inner.stop, _BLOCK):
-        block = slice(start, min(start + _BLOCK, inner.stop))
-        here = slice(start - inner.start, block.stop - inner.start)
-        for column, values in zip(columns, _block(levels, time_ms[block], left[here], reached_j), strict=True):
-            column[block] = values
-        reached_j = int(columns[0, block.stop - 1])
-    return Edges(time_ms, inner, left, *columns)
-
-
-def _close(levels: Levels, time_ms: Int64, columns: Int64) -> None:
-    """Bounds of an edge at which the last reading was answered: nothing lies behind it but the step it hides."""
-    last = np.array([len(levels.points) - 1])
-    here = np.flatnonzero(time_ms == levels.points.t1_ms[last])
-    columns[1:5, here] = np.stack((levels.rounding_j(last), levels.hidden_j(last)) * 2)
-
-
-def _block(levels: Levels, edge_ms: Int64, left: Int64, reached_j: int) -> tuple[Int64, ...]:
-    """Columns of `Edges` for some successive edges between readings; the estimate never steps back. (I,) x 6"""
-    t1_ms = levels.points.t1_ms[left]
-    low = levels.at(left)
-    high = levels.at(left + 1)
-    bracket = _bracket(levels, edge_ms, left, low, high)
-    is_refuted = _set_free_where_refuted(levels, left, bracket)
-    estimate = low + share(high - low, edge_ms - t1_ms, levels.points.t1_ms[left + 1] - t1_ms)
+    near = levels.points.neighbours()
+    left = near.left
+    first = int(time_ms[0] < levels.points.t1_ms[0])
+    inner = slice(first, first + len(left))
+    beside = _beside(levels, time_ms[inner], near)
+    bracket = _bracket(levels, beside)
+    refuted = _set_free_where_refuted(levels, left, bracket)
+    span_ms = beside.since_ms + beside.until_ms
+    estimate = beside.low_j + share(beside.high_j - beside.low_j, beside.since_ms, span_ms)
     np.maximum(estimate, bracket.lower_capped, out=estimate)
     np.minimum(estimate, bracket.upper_capped, out=estimate)
-    estimate[0] = max(int(estimate[0]), reached_j)
-    np.maximum.accumulate(estimate, out=estimate)  # only a bracket set free between capped ones can step back
-    return (
-        estimate,
-        estimate - bracket.lower,
-        bracket.upper - estimate,
-        np.maximum(estimate - bracket.lower_capped, 0),
-        np.maximum(bracket.upper_capped - estimate, 0),
-        is_refuted.astype(np.int64),
+    if refuted is not None:
+        np.maximum.accumulate(estimate, out=estimate)  # a bracket set free between capped ones must not step back
+    return _with_ends(levels, time_ms, inner, left, span_ms, estimate, bracket, refuted)
+
+
+def _beside(levels: Levels, edge_ms: Int64, near: Neighbours) -> _Beside:
+    return _Beside(
+        edge_ms=edge_ms,
+        left=near.left,
+        asked_ms=near.t0_ms,
+        since_ms=edge_ms - near.t1_ms,
+        next_asked_ms=near.next_t0_ms,
+        until_ms=near.next_t1_ms - edge_ms,
+        low_j=levels.of_counts(near.left, near.count),
+        high_j=levels.of_counts(near.left + 1, near.next_count),
     )
 
 
-def _bracket(levels: Levels, edge_ms: Int64, left: Int64, low: Int64, high: Int64) -> _Bracket:
-    points = levels.points
+def _with_ends(
+    levels: Levels,
+    time_ms: Int64,
+    inner: slice,
+    left: Int64,
+    span_ms: Int64,
+    estimate: Int64,
+    bracket: _Bracket,
+    refuted: Bools | None,
+) -> Edges:
+    """All edges: before the first and after the last reading the level stays, and nothing is open but the last step."""
+    ends = np.array([0, len(levels.points) - 1])
+    ends_j = levels.at(ends)
+    level, below, above, below_capped, above_capped, is_refuted = np.zeros((6, len(time_ms)), np.int64)
+    level[: inner.start] = ends_j[0]
+    level[inner] = estimate
+    level[inner.stop :] = ends_j[1]
+    np.subtract(estimate, bracket.lower, out=below[inner])
+    np.subtract(bracket.upper, estimate, out=above[inner])
+    np.maximum(estimate - bracket.lower_capped, 0, out=below_capped[inner])
+    np.maximum(bracket.upper_capped - estimate, 0, out=above_capped[inner])
+    if refuted is not None:
+        is_refuted[inner] = refuted
+    at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == levels.points.t1_ms[-1]))
+    below[at_last] = below_capped[at_last] = levels.rounding_j(ends)[1]
+    above[at_last] = above_capped[at_last] = levels.hidden_j(ends)[1]
+    return Edges(time_ms, inner, left, span_ms, level, below, above, below_capped, above_capped, is_refuted)
+
+
+def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
+    left = beside.left
     hidden = levels.hidden_j(left)
     rounding = levels.rounding_j(left)
     power = levels.power_w(left)
-    is_wall = has(levels.walls, left)
     lead = lead_before(levels, left)
-    lag = lead_after(levels, left + 1)
-    risen = joules_up(power_mj(power, edge_ms - points.t0_ms[left]) - lead)
-    to_rise = joules_up(power_mj(power, points.t1_ms[left + 1] - edge_ms) - lag)
-    is_exact = points.t0_ms[left] == edge_ms  # t0 <= t1 <= edge: asked for and answered at the edge
-    is_late = (points.t0_ms[left + 1] < edge_ms) & ~is_exact & ~is_wall
-    lower = low - rounding
-    upper = np.where(is_exact, low, high) + hidden
-    upper[is_late] = MAX_ENERGY_J
+    risen = joules_up(power_mj(power, beside.edge_ms - beside.asked_ms) - lead)
+    to_rise = joules_up(power_mj(power, beside.until_ms) - lead_after(levels, left + 1))
+    is_exact = beside.asked_ms == beside.edge_ms  # t0 <= t1 <= edge: asked for and answered at the edge
+    is_late = (beside.next_asked_ms < beside.edge_ms) & ~is_exact
+    lower = beside.low_j - rounding
+    upper = np.where(is_exact, beside.low_j, beside.high_j) + hidden
     result = _Bracket(
         lower=lower,
         upper=upper,
-        lower_capped=np.where(is_wall, lower, np.maximum(lower, high - rounding - to_rise)),
-        upper_capped=np.where(is_wall, upper, np.minimum(upper, low + hidden + risen)),
+        lower_capped=np.maximum(lower, beside.high_j - rounding - to_rise),
+        upper_capped=np.minimum(upper, beside.low_j + hidden + risen),
     )
-    _look_further(levels, edge_ms, left, np.flatnonzero(is_late), result)
-    _inside_unknown(levels, edge_ms, left, lead, result)
+    if len(levels.walls):
+        is_wall = has(levels.walls, left)
+        is_late &= ~is_wall
+        result.lower_capped[is_wall] = lower[is_wall]
+        result.upper_capped[is_wall] = upper[is_wall]
+    late = np.flatnonzero(is_late)
+    if len(late):
+        result.upper_capped[late] = (beside.low_j + hidden + risen)[late]
+        _look_further(levels, beside.edge_ms, left, late, result)
+    if len(levels.unknown):
+        _inside_unknown(levels, beside.edge_ms, left, lead, result)
     return result
 
 
@@ -155,8 +198,6 @@ def _inside_unknown(levels: Levels, edge_ms: Int64, left: Int64, lead: Int64, br
     the stretch's lead had taken from time that lies outside the window.
     """
     place = np.flatnonzero(has(levels.unknown, left))
-    if len(place) == 0:
-        return
     index = left[place]
     flowed = power_mj(_stretch_power_w(levels, index), edge_ms[place] - levels.points.t0_ms[index])
     unused = joules_up(np.maximum(_shared(levels, index, lead[place]) - flowed, 0))
@@ -167,22 +208,24 @@ def _inside_unknown(levels: Levels, edge_ms: Int64, left: Int64, lead: Int64, br
     bracket.upper_capped[place] = bracket.upper[place]
 
 
-def _set_free_where_refuted(levels: Levels, left: Int64, bracket: _Bracket) -> Bools:
+def _set_free_where_refuted(levels: Levels, left: Int64, bracket: _Bracket) -> Bools | None:
     """Drop caps that contradict each other: no curve within the maximum power passes all readings around these edges.
 
     Returns
     -------
     ndarray
-        Where this refutes the limit: not where the resolution of a float32 register explains it. (I,)
+        Where this refutes the limit: not where the resolution of a float32 register explains it. (I,); None where no
+        caps contradict each other.
     """
     place = np.flatnonzero(bracket.lower_capped > bracket.upper_capped)
+    if len(place) == 0:
+        return None
+    excess = bracket.lower_capped[place] - bracket.upper_capped[place]
+    steps = np.maximum(levels.points.count[left[place]], levels.points.count[left[place] + 1]) >> FLOAT32_BITS
     refuted = np.zeros(len(left), np.bool_)
-    if len(place):
-        excess = bracket.lower_capped[place] - bracket.upper_capped[place]
-        steps = np.maximum(levels.points.count[left[place]], levels.points.count[left[place] + 1]) >> FLOAT32_BITS
-        refuted[place] = excess > levels.hidden_j(left[place]) * steps
-        bracket.lower_capped[place] = bracket.lower[place]
-        bracket.upper_capped[place] = bracket.upper[place]
+    refuted[place] = excess > levels.hidden_j(left[place]) * steps
+    bracket.lower_capped[place] = bracket.lower[place]
+    bracket.upper_capped[place] = bracket.upper[place]
     return refuted
 
 

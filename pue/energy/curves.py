@@ -9,12 +9,10 @@ import numpy as np
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.index import Bools, ascending, has
+from pue.energy.index import Bools, ascending, has, last_before
 from pue.energy.slots import Int64, Slots
 from pue.energy.versions import joules_up, power_mj
 
-_FEW = 1000
-_HALVINGS = 5
 _SMALL_MS = 1 << 30
 _SAFE = 1 << 61
 _WHOLE_FLOAT = float(1 << 52)
@@ -32,6 +30,8 @@ class Edges:
         Those between two points.
     left
         Last point at or before each inner edge. (I,)
+    span_ms
+        Time from it to the next point. (I,) [ms]
     level_j
         Estimate. (E,) [J]
     below_j, above_j, below_capped_j, above_capped_j
@@ -43,6 +43,7 @@ class Edges:
     time_ms: Int64
     inner: slice
     left: Int64
+    span_ms: Int64
     level_j: Int64
     below_j: Int64
     above_j: Int64
@@ -113,7 +114,7 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
         return Slots.empty()
     time_ms = slot_edges(int(curve.t1_ms[0]), int(curve.t1_ms[-1]))
     edges = curve.edges_of(time_ms)
-    long = _long(curve, edges.left, max_gap_ms)
+    long = _long(curve, edges, max_gap_ms)
     unknown_j, is_missing = _unknown_energy(curve.unknown_of(time_ms), time_ms)
     flags = _slot_flags(curve, long, time_ms)
     flags |= is_missing * np.int64(Flag.MISSING) | edges.is_refuted[:-1] * np.int64(Flag.LIMIT_REFUTED)
@@ -140,22 +141,6 @@ def slot_edges(first_ms: int, last_ms: int) -> Int64:
     return np.arange(first_ms // SLOT_MS * SLOT_MS, (last_ms // SLOT_MS + 2) * SLOT_MS, SLOT_MS, dtype=np.int64)
 
 
-def last_before(time_ms: Int64, edges: Int64) -> Int64:
-    """Index of the last of ascending times at or before each edge of successive slots, -1 before all of them.
-
-    As `np.searchsorted(time_ms, edges, side="right") - 1`. Long columns are not searched for every edge: every 32nd
-    time is counted into its slot, which leaves five halvings for all edges at once.
-    """
-    if len(edges) < _FEW:
-        return np.searchsorted(time_ms, edges, side="right") - 1
-    stride = 1 << _HALVINGS
-    slot = -((edges[0] - time_ms[stride - 1 :: stride]) // SLOT_MS)  # the first edge at or after each of these times
-    place = np.cumsum(np.bincount(slot, minlength=len(edges))[: len(edges)]) * stride - 1
-    for halving in reversed(range(_HALVINGS)):
-        place += (np.take(time_ms, place + (1 << halving), mode="clip") <= edges) << halving
-    return np.minimum(place, len(time_ms) - 1)
-
-
 def inner_edges(time_ms: Int64, edges: Int64) -> tuple[slice, Int64]:
     """Which edges lie between two points, and the last point at or before each of these. (I,)"""
     left = last_before(time_ms, edges)
@@ -163,10 +148,10 @@ def inner_edges(time_ms: Int64, edges: Int64) -> tuple[slice, Int64]:
     return inner, left[inner]
 
 
-def _long(curve: Curve, left: Int64, max_gap_ms: int) -> Int64:
+def _long(curve: Curve, edges: Edges, max_gap_ms: int) -> Int64:
     """Known intervals longer than a covered one may be; one longer than a slot has an edge inside."""
     if max_gap_ms >= SLOT_MS:
-        intervals = ascending(left[curve.t1_ms[left + 1] - curve.t1_ms[left] > max_gap_ms])
+        intervals = ascending(edges.left[edges.span_ms > max_gap_ms])
     else:
         intervals = np.flatnonzero(np.diff(curve.t1_ms) > max_gap_ms)
     return intervals[~has(curve.unknown, intervals)]

@@ -60,7 +60,11 @@ class Levels:
 
     def at(self, index: Int64) -> Int64:
         """Level at ascending points. [J]"""
-        level = _counted_j(self.points, index, self.versions)
+        return self.of_counts(index, self.points.count[index])
+
+    def of_counts(self, index: Int64, count: Int64) -> Int64:
+        """Level at ascending points whose counts are at hand. [J]"""
+        level = _counted_j(self.points, index, count, self.versions)
         if len(self.events):
             # Events are few beside ascending points: look for the first point behind each event, not the reverse.
             before, last = np.searchsorted(self.events, index[[0, -1]]) if len(index) else (0, 0)
@@ -96,7 +100,8 @@ def levels_of(points: Points, links: Int64, relation: Int64, versions: Sequence[
     """
     events = links[(relation != Relation.PLAIN) & (relation != Relation.REFUTED)]
     wraps = links[relation == Relation.ROLLOVER]
-    lift = _counted_j(points, events, versions) - _counted_j(points, events + 1, versions)
+    before = _counted_j(points, events, points.count[events], versions)
+    lift = before - _counted_j(points, events + 1, points.count[events + 1], versions)
     lift[has(wraps, events)] += _wrapped_j(points, wraps, versions)
     if np.abs(np.cumsum(lift.astype(np.float64))).max(initial=0) >= MAX_ENERGY_J:
         raise Fatal(f"energy of a series passes {MAX_ENERGY_J} J; check its modulus and its CT and PT ratios")
@@ -123,15 +128,15 @@ def levels_of(points: Points, links: Int64, relation: Int64, versions: Sequence[
     return replace(levels, fast_asked=fast[0], fast_answered=fast[1])
 
 
-def _counted_j(points: Points, index: Int64, versions: Sequence[RegisterVersion]) -> Int64:
+def _counted_j(points: Points, index: Int64, count: Int64, versions: Sequence[RegisterVersion]) -> Int64:
     """What the register shows at points, each by its own version. [J]"""
     if len(versions) == 1:
-        return scaled(points.count[index], versions[0].step_j)
+        return scaled(count, versions[0].step_j)
     result = np.zeros(len(index), np.int64)
     version_of = points.version_of(index)
     for version in np.unique(version_of).tolist():
         mine = version_of == version
-        result[mine] = scaled(points.count[index[mine]], versions[version].step_j)
+        result[mine] = scaled(count[mine], versions[version].step_j)
     return result
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
 from pue.contract.quality import NO_VALUE, Flag
-from pue.energy.index import Bools, ascending
+from pue.contract.series import SLOT_MS
+from pue.energy.index import Bools, ascending, last_before
 from pue.energy.slots import Int64, Samples
 from pue.energy.versions import FLOAT32_BITS, RegisterVersion, counts_per_ms, usable_counts, version_at
 
 MAX_POLL_MS = 60_000
 """A reading that took longer says too little about when it was true, and is set aside. [ms]"""
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 16
 """Readings looked at together: four columns of them and one temporary stay in a processor's cache."""
 _LEAP = 1 << 44
 """Rises up to this are summed over a block without leaving int64. [counts]"""
@@ -24,6 +26,44 @@ _NEARLY = 1 - 1e-9
 """Makes a float limit err towards a closer look."""
 _NONE = np.empty(0, np.int64)
 _NO_VALUE = int(NO_VALUE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbours:
+    """The readings on both sides of the I slot edges between the first and the last reading. (I,) each
+
+    Attributes
+    ----------
+    left
+        Place of the last reading answered at or before each edge; the next one is on the other side.
+    t0_ms, t1_ms, count
+        Of that reading.
+    next_t0_ms, next_t1_ms, next_count
+        Of the next one.
+    """
+
+    left: Int64
+    t0_ms: Int64
+    t1_ms: Int64
+    count: Int64
+    next_t0_ms: Int64
+    next_t1_ms: Int64
+    next_count: Int64
+
+    @classmethod
+    def at(cls, t0_ms: Int64, t1_ms: Int64, count: Int64, first: int, last: int) -> Self:
+        """Of the edges in [first reading, last reading) of ascending columns."""
+        start_ms = -(-int(t1_ms[first]) // SLOT_MS) * SLOT_MS
+        edges = np.arange(start_ms, int(t1_ms[last]), SLOT_MS, dtype=np.int64)
+        left = first + last_before(t1_ms[first : last + 1], edges)
+        columns = (t0_ms, t1_ms, count)
+        return cls(left, *(column[left] for column in columns), *(column[left + 1] for column in columns))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of successive stretches of the same columns."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +82,8 @@ class Points:
         Points that are readings declared with a replacement, ascending.
     aside_ms, aside
         Times and marks of readings put aside, and of conflicts. (K,)
+    beside
+        The readings beside slot edges, if they were gathered when every reading was looked at.
     """
 
     t0_ms: Int64
@@ -54,9 +96,16 @@ class Points:
     declared: Int64
     aside_ms: Int64
     aside: Int64
+    beside: Neighbours | None = None
 
     def __len__(self) -> int:
         return len(self.t1_ms)
+
+    def neighbours(self) -> Neighbours:
+        """The readings beside the slot edges between the first and the last point."""
+        if self.beside is not None:
+            return self.beside
+        return Neighbours.at(self.t0_ms, self.t1_ms, self.count, 0, len(self) - 1)
 
     def version_of(self, index: Int64) -> Int64:
         """Index of the version of points."""
@@ -81,16 +130,30 @@ class Points:
             declared=self.declared - np.searchsorted(index, self.declared),
             aside_ms=np.concatenate((self.aside_ms, self.t1_ms[index])),
             aside=np.concatenate((self.aside, np.full(len(index), int(mark)))),
+            beside=None,
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
-    """What one look at readings found: all are usable and ascend; pairs that need a closer look; quality bits."""
+    """What one look at readings found.
+
+    Attributes
+    ----------
+    clean
+        All are usable and ascend.
+    suspects
+        Left points of pairs that need a closer look.
+    marks
+        All quality bits that occur.
+    beside
+        What lies beside slot edges, if all is clean.
+    """
 
     clean: bool
     suspects: Int64
     marks: int
+    beside: Neighbours | None = None
 
 
 def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: bool = False) -> tuple[Points, Int64]:
@@ -109,7 +172,14 @@ def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: b
             start = np.zeros(1, np.int64)
             columns = (samples.t0_ms, samples.t1_ms, samples.count, samples.quality)
             points = Points(
-                *columns, starts=start, versions=start, marks=scan.marks, declared=_NONE, aside_ms=_NONE, aside=_NONE
+                *columns,
+                starts=start,
+                versions=start,
+                marks=scan.marks,
+                declared=_NONE,
+                aside_ms=_NONE,
+                aside=_NONE,
+                beside=scan.beside,
             )
             return points, scan.suspects
     points = _cleaned(samples, versions, gauge=gauge)
@@ -159,6 +229,7 @@ def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: Reg
     longest_ms: list[int] = []
     turns = [_NONE]
     ends = [0]
+    beside: list[Neighbours] = []
     for start in range(0, last, _BLOCK):
         end = min(start + _BLOCK, last)
         took = np.subtract(t1_ms[start : end + 1], t0_ms[start : end + 1], out=temporary[: end + 1 - start])
@@ -171,6 +242,8 @@ def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: Reg
         turns.append(start + _turns(change, (least_ms - (slowest - quickest)) * rate - _margin(version)))
         quickest_ms = min(quickest_ms, quickest)
         slowest_ms = max(slowest_ms, slowest)
+        if least_ms > 0:
+            beside.append(Neighbours.at(t0_ms, t1_ms, count, start, end))
         shortest_ms = min(shortest_ms, least_ms)
         ends.append(end)
     turn = np.concatenate(turns)
@@ -189,7 +262,9 @@ def _turns(rise: Int64, plain: float) -> Int64:
 
     A negative number seen as one without sign is above every positive one: one comparison finds falls and leaps.
     """
-    limit = min(max(int(plain), 0), _LEAP)
+    if plain < 0:  # requests may have overtaken each other: then even no rise is too much
+        return np.arange(len(rise))
+    limit = min(int(plain), _LEAP)
     return np.flatnonzero(rise.view(np.uint64) > np.uint64(limit))
 
 

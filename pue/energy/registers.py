@@ -85,6 +85,7 @@ def _with_declared(points: Points, moment_ms: int, index: int, counts: tuple[int
         starts=starts,
         versions=versions[starts],
         declared=np.concatenate((points.declared, (place, place + 1))),
+        beside=None,
     )
 
 
