@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pue.energy.days import DAY_MS, Days, Reading
+from pue.energy.days import DAY_MS, FOREVER_MS, Days, Reading, one_per_time
 
 
 def reading(time_ms: int, count: int = 0) -> Reading:
@@ -19,6 +19,40 @@ def test_readings_appended_at_once_each_go_to_their_own_day() -> None:
     days.extend(np.array(rows, np.int64).T)
     assert list(days.since(0)) == rows
     assert [days.day(time).count.tolist() for time in times] == [[0], [1, 2], [1, 2], [3]]
+
+
+def test_a_reading_is_appended_to_a_day_as_a_good_one() -> None:
+    days = Days()
+    days.insert(reading(DAY_MS, 3))
+    days.day(DAY_MS).append(DAY_MS + 10, DAY_MS + 20, 4, 8)
+    assert list(days.since(0)) == [reading(DAY_MS, 3), (DAY_MS + 10, DAY_MS + 20, 4, 0, 8)]
+
+
+def test_the_first_reading_is_that_of_the_first_day() -> None:
+    days = Days()
+    assert days.first_ms() == FOREVER_MS
+    for time in (DAY_MS + 5, DAY_MS + 7, -DAY_MS, DAY_MS):
+        days.insert(reading(time))
+    assert days.first_ms() == -DAY_MS
+
+
+@pytest.mark.parametrize(
+    "one_later",
+    [
+        pytest.param((5, 10, 1, 0, 8), id="by order"),
+        pytest.param((5, 10, 2, 0, 7), id="then by count"),
+        pytest.param((6, 10, 1, 0, 7), id="then by request"),
+        pytest.param((5, 10, 1, 1, 7), id="then by quality"),
+    ],
+)
+def test_of_readings_of_one_time_the_first_by_rank_stays_in_either_direction(one_later: Reading) -> None:
+    stays = (5, 10, 1, 0, 7)
+    days = Days()
+    for row in (one_later, stays, reading(9), reading(11)):
+        days.insert(row)
+    assert list(one_per_time(days.since(0))) == [reading(9), stays, reading(11)]
+    assert list(one_per_time(days.before(12))) == [reading(11), stays, reading(9)]
+    assert list(one_per_time([])) == []
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -58,9 +59,9 @@ def test_a_late_reading_touches_only_the_slots_around_it() -> None:
     readings = [(place * MINUTE_MS, 10 * place) for place in range(600) if place != 300]
     stream = stream_of(readings)
     stream.slots()
-    start, end = stream.add(300 * MINUTE_MS, 300 * MINUTE_MS, 2995, 0, 999)
-    assert 19 * SLOT_MS <= start <= 20 * SLOT_MS
-    assert 21 * SLOT_MS <= end <= 22 * SLOT_MS
+    # Sixteen readings on each side, and four pairs that drain a bucket: those of minutes 280 and 320, and the minute
+    # before 280 in which that was asked for.
+    assert stream.add(300 * MINUTE_MS, 300 * MINUTE_MS, 2995, 0, 999) == (18 * SLOT_MS, 22 * SLOT_MS)
     assert same(stream.slots(), register_slots(samples(*readings, (300 * MINUTE_MS, 2995)), [version()]))
 
 
@@ -107,8 +108,7 @@ def test_a_replacement_declared_late_restores_its_energy_and_touches_nothing_els
     stream = stream_of(readings)
     assert int(stream.slots().energy_j.sum()) == 2980
     rows = [version(to_ms=moment), version(from_ms=moment, replacement=(1005, 5))]
-    start, end = stream.declare(rows)
-    assert (start, end) == (5 * SLOT_MS, 8 * SLOT_MS)
+    assert stream.declare(rows) == (5 * SLOT_MS, 9 * SLOT_MS)
     assert int(stream.slots().energy_j.sum()) == 2990
     assert same(stream.slots(), register_slots(samples(*readings), rows))
 
@@ -121,11 +121,11 @@ def test_versions_that_say_the_same_or_speak_of_other_times_touch_nothing() -> N
 
 
 def test_a_new_ratio_touches_everything_since() -> None:
-    stream = stream_of(MINUTES)
-    rows = [version(to_ms=30 * MINUTE_MS), version(2, from_ms=30 * MINUTE_MS)]
-    start, end = stream.declare(rows)
-    assert (start, end) == (SLOT_MS, 4 * SLOT_MS)
-    assert same(stream.slots(), register_slots(samples(*MINUTES), rows))
+    readings = [(place * MINUTE_MS, 10 * place) for place in range(100)]
+    stream = stream_of(readings)
+    rows = [version(to_ms=60 * MINUTE_MS), version(2, from_ms=60 * MINUTE_MS)]
+    assert stream.declare(rows) == (2 * SLOT_MS, 7 * SLOT_MS)
+    assert same(stream.slots(), register_slots(samples(*readings), rows))
 
 
 def test_power_readings_are_integrated_as_they_come() -> None:
@@ -176,15 +176,19 @@ def test_three_readings_of_one_time_keep_the_order_of_their_batches() -> None:
     assert stream.slots().energy_j.tolist() == [3, 0]
 
 
-# Readings that follow the last one touch its slot and theirs, others those of twelve readings before. The meters here
-# can carry 2 counts per ms; where they show 2**30, a float32 register's resolution is 2**30 / 2**23 = 128 counts. Reads
-# take 30 s, so that from one slot to the next a rise of 2 * (900_000 + 30_000) + 1 + 128 = 1_860_129 can be true.
+# Readings that follow the last one touch the slots from its request on. Others touch those of sixteen readings before
+# and of three pairs that drain a bucket: the one between two ends is enough, for the meters here can carry 2 counts per
+# ms, and a quarter of an hour leaves 1,800,000,000 mJ less 1000 per count of a bucket of 60,000 x 2000 + 1000 x 1. So
+# the nineteenth reading before is the farthest, and as it was asked for before its slot began, so is the slot before.
+#
+# A rise up to 2 x 900,000 from slot to slot is plain, and floats leave the last count out.
 
 FULL = 1 << 30
-MOST = 1_860_129
+MOST = 1_799_999
+REACH = 19
 LAST = 94
 """Slot of the newest reading, the last but one of a day."""
-RISING = tuple(FULL + 100 * place for place in range(20))
+RISING = tuple(FULL + 100 * place for place in range(30))
 
 Asked = tuple[int, int, int, int, int]
 
@@ -222,7 +226,7 @@ class Next(NamedTuple):
 
     @property
     def before(self) -> list[Asked]:
-        return [asked(LAST - 19 + place, count, order=place) for place, count in enumerate(self.counts)]
+        return [asked(LAST - 29 + place, count, order=place) for place, count in enumerate(self.counts)]
 
     @property
     def reading(self) -> Asked:
@@ -232,9 +236,9 @@ class Next(NamedTuple):
     def touched(self) -> tuple[int, int]:
         if self.quality & NO_VALUE:
             return NOTHING
-        reach = 0 if self.follows else 11
-        earlier = 1 if self.t1_ms == LAST * SLOT_MS else 0
-        return (LAST - earlier - reach) * SLOT_MS, (self.t1_ms // SLOT_MS + 1) * SLOT_MS
+        newest = LAST - 1 if self.t1_ms == LAST * SLOT_MS else LAST
+        start = newest - 1 if self.follows else newest - REACH
+        return start * SLOT_MS, (self.t1_ms // SLOT_MS + 1) * SLOT_MS
 
 
 END = (LAST + 1) * SLOT_MS
@@ -244,10 +248,13 @@ TOP = (1 << 62) - 1
 NEXT = {
     "no rise": Next(True, END, END, SO_FAR),
     "the most": Next(True, END, END, SO_FAR + MOST),
-    "more": Next(False, END, END, SO_FAR + MOST + 1),
+    "more": Next(False, END, END, SO_FAR + MOST + 2),
+    "the most since a request that came sooner": Next(True, END - 40_000, END, SO_FAR + 1_779_999),
+    "more since a request that came sooner": Next(False, END - 40_000, END, SO_FAR + 1_780_001),
+    "the most since a request that came later": Next(True, END - 20_000, END, SO_FAR + MOST),
     "a fall": Next(False, END, END, SO_FAR - 1),
-    "a fall to little": Next(False, END, END, 600, counts=tuple(range(0, 20_000, 1000))),
-    "slow": Next(True, END - 60_000, END, SO_FAR),
+    "a fall to little": Next(False, END, END, 600, counts=tuple(range(0, 30_000, 1000))),
+    "under way for a minute": Next(True, END - 60_000, END, SO_FAR),
     "too slow": Next(False, END - 60_001, END, SO_FAR),
     "asked after the reply": Next(False, END + 1, END, SO_FAR),
     "of a clock without a master": Next(False, END, END, SO_FAR, int(Quality.CLOCK_UNSYNCED)),
@@ -256,17 +263,17 @@ NEXT = {
     "at midnight": Next(False, MIDNIGHT, MIDNIGHT, SO_FAR),
     "just before the version ends": Next(True, END, END, SO_FAR, version=fast(to_ms=END + 1)),
     "when the version ends": Next(False, END, END, SO_FAR, version=fast(to_ms=END)),
-    "zero after zeros": Next(True, END, END, 0, counts=(0,) * 20),
-    "the highest there is": Next(True, END, END, 999, counts=(999,) * 20, version=fast(modulus=1000)),
-    "the modulus": Next(False, END, END, 1000, counts=(999,) * 20, version=fast(modulus=1000)),
-    "the highest of all": Next(True, END, END, TOP, counts=(TOP,) * 20),
-    "out of range": Next(False, END, END, TOP + 1, counts=(TOP,) * 20),
+    "zero after zeros": Next(True, END, END, 0, counts=(0,) * 30),
+    "the highest there is": Next(True, END, END, 999, counts=(999,) * 30, version=fast(modulus=1000)),
+    "the modulus": Next(False, END, END, 1000, counts=(999,) * 30, version=fast(modulus=1000)),
+    "the highest of all": Next(True, END, END, TOP, counts=(TOP,) * 30),
+    "out of range": Next(False, END, END, TOP + 1, counts=(TOP,) * 30),
     "a failed read": Next(False, END, END, SO_FAR, int(Quality.TIMEOUT)),
 }
 
 
 @pytest.mark.parametrize("then", NEXT.values(), ids=NEXT)
-def test_a_reading_that_follows_touches_two_slots_and_any_other_those_of_twelve_before(then: Next) -> None:
+def test_a_reading_that_follows_touches_slots_from_the_last_request_and_any_other_those_far_before(then: Next) -> None:
     stream = fed(then.before, then.version)
     assert stream.add(*then.reading) == then.touched
     assert same(stream.slots(), batch([*then.before, then.reading], then.version))
@@ -284,8 +291,8 @@ def test_a_site_tells_readings_that_follow_from_others_as_its_meters_do() -> Non
         assert same(site.slots(meter), batch([*case.before, case.reading], case.version))
 
 
-class Twelve(NamedTuple):
-    """Twelve readings, one per slot, that rise by `rise` between the sixth and the seventh, and whether the thirteenth,
+class Sixteen(NamedTuple):
+    """Sixteen readings, one per slot, that rise by `rise` between the eighth and the ninth, and whether the next one,
     with the count of the last, is taken to follow."""
 
     follows: bool
@@ -296,103 +303,186 @@ class Twelve(NamedTuple):
 
     @property
     def readings(self) -> list[Asked]:
-        counts = [self.first] * 6 + [self.first + self.rise] * 6
-        return [asked(LAST - 11 + place, count, took_ms=self.took_ms) for place, count in enumerate(counts)]
+        counts = [self.first] * 8 + [self.first + self.rise] * 8
+        return [asked(LAST - 15 + place, count, took_ms=self.took_ms) for place, count in enumerate(counts)]
 
+
+# From a request half a minute before to the next reply a rise of 2 x (900,000 + 30,000) is possible, the step that is
+# cut off, and a float32 register's resolution: 2**30 / 2**23 = 128, or 131,071 just below 2**40.
 
 LARGE = 1 << 40
-TWELVE = {
-    "the most": Twelve(True, MOST),
-    "more": Twelve(False, MOST + 1),
-    "the most that a request in the dark allows": Twelve(True, 1_920_129, took_ms=100_000),
-    "more than a request in the dark allows": Twelve(False, 1_920_130, took_ms=100_000),
-    "the most without a request": Twelve(True, 1_800_129, took_ms=0),
-    "more without a request": Twelve(False, 1_800_130, took_ms=0),
-    "no rise of a register that wraps": Twelve(True, 0, version=fast(modulus=LARGE)),
-    "a fall": Twelve(False, -1),
-    "a wrap": Twelve(True, 1_860_001 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
-    "a wrap too far": Twelve(False, 1_860_002 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
+SIXTEEN = {
+    "the most": Sixteen(True, 1_860_129),
+    "more": Sixteen(False, 1_860_130),
+    "the most since a request a minute before": Sixteen(True, 1_920_129, took_ms=60_000),
+    "more since a request a minute before": Sixteen(False, 1_920_130, took_ms=60_000),
+    "the most without a request": Sixteen(True, 1_800_129, took_ms=0),
+    "more without a request": Sixteen(False, 1_800_130, took_ms=0),
+    "no rise of a register that wraps": Sixteen(True, 0, version=fast(modulus=LARGE)),
+    "a fall": Sixteen(False, -1),
+    "a wrap": Sixteen(True, 1_991_072 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
+    "a wrap too far": Sixteen(False, 1_991_073 - LARGE, first=LARGE - 1000, version=fast(modulus=LARGE)),
+    "readings that are set aside for their time": Sixteen(False, 0, took_ms=60_001),
 }
 
 
-@pytest.mark.parametrize("case", TWELVE.values(), ids=TWELVE)
-def test_a_reading_follows_twelve_of_which_each_can_follow_the_one_before(case: Twelve) -> None:
+@pytest.mark.parametrize("case", SIXTEEN.values(), ids=SIXTEEN)
+def test_a_reading_follows_sixteen_of_which_each_can_follow_the_one_before(case: Sixteen) -> None:
     stream = fed(case.readings, case.version)
     start, _ = stream.add(*asked(LAST + 1, case.readings[-1][2]))
-    assert start == (LAST if case.follows else LAST - 11) * SLOT_MS
+    followed = (LAST * SLOT_MS - case.took_ms) // SLOT_MS
+    assert start == (followed if case.follows else LAST - 15) * SLOT_MS
+
+
+STEADY = [asked(LAST - 29 + place, FULL) for place in range(30)]
+
+
+def follows(stream: MeterStream) -> bool:
+    """Whether one more reading without a rise is only appended."""
+    return stream.add(*asked(LAST + 1, FULL))[0] == (LAST - 1) * SLOT_MS
 
 
 def test_readings_follow_again_after_a_late_one() -> None:
-    stream = fed([asked(LAST - 19 + place, FULL) for place in range(20)], fast())
+    stream = fed(STEADY, fast())
     stream.add(*asked(LAST - 30, FULL))
-    assert stream.add(*asked(LAST + 1, FULL)) == (LAST * SLOT_MS, (LAST + 2) * SLOT_MS)
+    assert follows(stream)
 
 
-def test_two_readings_of_one_time_are_one_of_the_twelve() -> None:
-    readings = [asked(LAST - 10 + place, FULL) for place in range(11)]
+@pytest.mark.parametrize(("slot", "calm"), [(LAST - 3, False), (LAST - 14, False), (LAST - 15, True)])
+def test_no_reading_follows_sixteen_among_which_a_late_fall_came(slot: int, calm: bool) -> None:
+    """It came just after the reading of a slot: after LAST - 15 it is the sixteenth itself, and all others rise."""
+    stream = fed(STEADY, fast())
+    late = slot * SLOT_MS + 1
+    stream.add(late, late, FULL - 1, 0, 0)
+    assert follows(stream) is calm
+    assert same(stream.slots(), batch([*STEADY, (late, late, FULL - 1, 0, 0), asked(LAST + 1, FULL)], fast()))
+
+
+def test_no_reading_follows_one_of_which_another_value_is_learned() -> None:
+    stream = fed(STEADY[:-1], fast())
+    stream.add(*asked(LAST, FULL, order=5))
+    stream.add(*asked(LAST, FULL - 1, order=2))
+    assert not follows(stream)
+
+
+def test_two_readings_of_one_time_are_one_of_the_sixteen() -> None:
+    readings = [asked(LAST - 14 + place, FULL) for place in range(15)]
     stream = fed([*readings, asked(LAST - 5, FULL, order=1)], fast())
-    assert stream.add(*asked(LAST + 1, FULL)) == ((LAST - 10) * SLOT_MS, (LAST + 2) * SLOT_MS)
+    assert stream.add(*asked(LAST + 1, FULL)) == ((LAST - 14) * SLOT_MS, (LAST + 2) * SLOT_MS)
 
 
-@pytest.mark.parametrize(("since", "follows"), [(LAST - 11, True), (LAST - 10, False)])
-def test_twelve_readings_are_of_one_version(since: int, follows: bool) -> None:
+@pytest.mark.parametrize(("since", "calm"), [(LAST - 15, True), (LAST - 14, False)])
+def test_sixteen_readings_are_of_one_version(since: int, calm: bool) -> None:
     moment = since * SLOT_MS
     versions = [version(2, 4000, to_ms=moment), fast(from_ms=moment)]
-    stream = fed([asked(LAST - 11 + place, FULL) for place in range(12)], *versions)
-    start, _ = stream.add(*asked(LAST + 1, FULL))
-    assert start == (LAST if follows else LAST - 11) * SLOT_MS
+    assert follows(fed(STEADY[-16:], *versions)) is calm
 
 
 @pytest.mark.parametrize(
-    ("took_ms", "most"),
+    ("took_ms", "then_took_ms", "most"),
     [
-        pytest.param(30_000, MOST, id="asked half a minute before"),
-        pytest.param(100_000, 1_920_129, id="asked in the dark"),
-        pytest.param(-5000, 1_800_129, id="asked after the reply"),
+        pytest.param(30_000, 30_000, MOST, id="both asked half a minute before"),
+        pytest.param(30_000, 0, MOST, id="replied to at once"),
+        pytest.param(0, 60_000, 1_679_999, id="asked a minute sooner"),
+        pytest.param(-5000, 0, MOST, id="after one asked for after its reply"),
+        pytest.param(-5000, 5000, 1_789_999, id="after one asked for after its reply, and asked sooner"),
     ],
 )
-def test_the_thirteenth_reading_may_rise_since_the_request_of_the_twelfth(took_ms: int, most: int) -> None:
-    twelve = [asked(LAST - 11 + place, FULL, took_ms=took_ms) for place in range(12)]
-    assert fed(twelve, fast()).add(*asked(LAST + 1, FULL + most))[0] == LAST * SLOT_MS
-    assert fed(twelve, fast()).add(*asked(LAST + 1, FULL + most + 1))[0] == (LAST - 11) * SLOT_MS
+def test_the_next_reading_may_rise_by_what_is_plain(took_ms: int, then_took_ms: int, most: int) -> None:
+    sixteen = [asked(LAST - 15 + place, FULL, took_ms=took_ms) for place in range(16)]
+    for more, start in ((0, (LAST * SLOT_MS - max(took_ms, 0)) // SLOT_MS), (2, LAST - 15)):
+        then = asked(LAST + 1, FULL + most + more, took_ms=then_took_ms)
+        assert fed(sixteen, fast()).add(*then)[0] == start * SLOT_MS
+
+
+@pytest.mark.parametrize(("rise", "start"), [(1_349_998, LAST), (1_349_999, LAST - 15)])
+def test_levels_that_are_rounded_rise_by_a_joule_less(rise: int, start: int) -> None:
+    """Of 900,000 J in counts of 2/3 J, 1,349,998 are 899,998.67 J and the next more than 899,999."""
+    thirds = version(Fraction(2, 3))
+    stream = fed([asked(LAST - 15 + place, FULL, took_ms=0) for place in range(16)], thirds)
+    assert stream.add(*asked(LAST + 1, FULL + rise, took_ms=0))[0] == start * SLOT_MS
 
 
 @pytest.mark.parametrize(("power_w", "follows"), [(0, True), (1001, True), (1002, False), (-1, False)])
 def test_power_follows_whatever_it_was_as_long_as_the_meter_can_carry_it(power_w: int, follows: bool) -> None:
+    """Another touches as many readings as decide, and one more: it was asked for in the slot before."""
     readings = [asked(LAST - 19 + place, 1000 - place % 3 * 500) for place in range(20)]
     stream = fed(readings, version(1, 1000), gauge=True)
     start, _ = stream.add(*asked(LAST + 1, power_w))
-    assert start == (LAST if follows else LAST - 11) * SLOT_MS
+    assert start == (LAST - 1 if follows else LAST - 17) * SLOT_MS
 
 
-HOLE = [fast(to_ms=15 * SLOT_MS), fast(from_ms=18 * SLOT_MS)]
+def test_power_follows_whatever_its_requests_were() -> None:
+    """A site tells it as its meters do, although no time has passed between two requests."""
+    power = version(1, 1000)
+    readings = [(MINUTE_MS, MINUTE_MS + place, 500 + place, 0, place) for place in range(5)]
+    site = SiteStream([MeterStream([power], gauge=True)])
+    for reading in readings:
+        start, _ = site.tick(*(int64(value) for value in reading))
+    assert start.tolist() == [0]
+    expected = power_slots(Samples(*np.array(readings, np.int64).T), [power])
+    assert same(site.slots(0), expected)
+    assert same(fed(readings, power, gauge=True).slots(), expected)
+
+
+HOLE = [fast(to_ms=25 * SLOT_MS), fast(from_ms=28 * SLOT_MS)]
+POWER = [version(1, FULL)]
 
 
 @pytest.mark.parametrize(
-    ("versions", "gauge", "odd", "first"),
+    ("versions", "gauge", "odd", "first", "end"),
     [
-        pytest.param([fast()], False, FULL, 8, id="all usable"),
-        pytest.param(HOLE, False, FULL, 5, id="three of no version"),
-        pytest.param([fast()], False, -1, 5, id="three below zero"),
-        pytest.param([version(1, FULL)], True, -1, 8, id="three of negative power"),
-        pytest.param([version(1, FULL)], True, FULL + 2, 5, id="three of power beyond the limit"),
+        pytest.param([fast()], False, asked(0, FULL), 10, 49, id="all usable"),
+        pytest.param(HOLE, False, asked(0, FULL), 7, 49, id="three of no version"),
+        pytest.param([fast()], False, asked(0, -1), 7, 49, id="three below zero"),
+        pytest.param([fast()], False, asked(0, FULL, took_ms=60_001), 7, 49, id="three too slow"),
+        pytest.param(POWER, True, asked(0, -1), 12, 47, id="three of negative power"),
+        pytest.param(POWER, True, asked(0, FULL + 2), 9, 47, id="three of power beyond the limit"),
+        pytest.param(POWER, True, asked(0, FULL, took_ms=60_001), 9, 47, id="three of power too slow"),
     ],
 )
-def test_a_late_reading_touches_twelve_usable_ones_on_both_sides(
-    versions: list[RegisterVersion], gauge: bool, odd: int, first: int
+def test_a_late_reading_touches_as_many_usable_ones_on_both_sides(
+    versions: list[RegisterVersion], gauge: bool, odd: Asked, first: int, end: int
 ) -> None:
-    """The readings 15, 16 and 17 are odd. Those that lost in 12 and 25 were asked for first."""
-    readings = [asked(place, odd if place in (15, 16, 17) else FULL) for place in range(41)]
-    lost = [asked(place, -FULL - 2, took_ms=50_000, order=1) for place in (12, 25)]
-    stream = fed([*readings, *lost], *versions, gauge=gauge)
-    late = (20 * SLOT_MS - 1, 20 * SLOT_MS - 1, FULL, 0, 0)
-    assert stream.add(*late) == (first * SLOT_MS, 32 * SLOT_MS)
+    """Nineteen of a register, seventeen of a gauge, and to the left the slot in which the last was asked for.
+
+    The readings 25, 26 and 27 are odd. Those that lost in 22 and 35 were asked for first; the one that was too slow in
+    23 did not win.
+    """
+    readings = [asked(place, FULL) for place in range(61)]
+    for place in (25, 26, 27):
+        readings[place] = odd[0] + place * SLOT_MS, place * SLOT_MS, odd[2], 0, 0
+    lost = [asked(place, -FULL - 2, took_ms=50_000, order=1) for place in (22, 35)]
+    slow = asked(23, -FULL - 2, took_ms=60_001, order=-1)
+    stream = fed([*readings, *lost, slow], *versions, gauge=gauge)
+    late = (30 * SLOT_MS - 1, 30 * SLOT_MS - 1, FULL, 0, 0)
+    assert stream.add(*late) == (first * SLOT_MS, end * SLOT_MS)
+
+
+def test_a_late_reading_of_a_meter_near_its_limit_touches_more() -> None:
+    """A minute at 50 of 60 kJ drains 10,000,000 mJ: between two ends it takes seven of them for 60,001,000."""
+    readings = [(place * MINUTE_MS, 50_000 * place) for place in range(200) if place != 100]
+    stream = stream_of(readings)
+    # Sixteen readings and nine pairs away are the minutes 75 and 125, the first of which was asked for in minute 74.
+    assert stream.add(100 * MINUTE_MS, 100 * MINUTE_MS, 5_000_001, 0, 999) == (4 * SLOT_MS, 9 * SLOT_MS)
+    assert same(stream.slots(), register_slots(samples(*readings, (100 * MINUTE_MS, 5_000_001)), [version()]))
+
+
+def test_a_late_reading_of_a_meter_at_its_limit_touches_everything() -> None:
+    readings = [(place * MINUTE_MS, 60_000 * place) for place in range(200) if place != 100]
+    assert stream_of(readings).add(100 * MINUTE_MS, 100 * MINUTE_MS, 6_000_000) == (0, 14 * SLOT_MS)
 
 
 def test_power_follows_no_reading_beyond_the_limit() -> None:
     readings = [*(asked(LAST - 20 + place, 500) for place in range(20)), asked(LAST, 1002)]
     stream = fed(readings, version(1, 1000), gauge=True)
-    assert stream.add(*asked(LAST + 1, 500)) == ((LAST - 12) * SLOT_MS, (LAST + 2) * SLOT_MS)
+    assert stream.add(*asked(LAST + 1, 500)) == ((LAST - 18) * SLOT_MS, (LAST + 2) * SLOT_MS)
+
+
+def test_no_reading_follows_one_that_was_too_slow() -> None:
+    stream = fed([*STEADY[:-2], asked(LAST - 1, FULL, took_ms=60_001)], fast())
+    assert stream.add(*asked(LAST, FULL)) == ((LAST - 1 - REACH - 1) * SLOT_MS, (LAST + 1) * SLOT_MS)
+    assert follows(stream)
 
 
 def test_a_new_ratio_touches_nothing_before_the_first_reading() -> None:
@@ -405,18 +495,18 @@ def test_a_replacement_taken_back_touches_the_slots_it_touched() -> None:
     readings = [(place * MINUTE_MS, 10 * place) for place in range(300)]
     stream = stream_of(readings, version(to_ms=moment), version(from_ms=moment, replacement=(1005, 1005)))
     stream.slots()
-    assert stream.declare([version()]) == (5 * SLOT_MS, 8 * SLOT_MS)
+    assert stream.declare([version()]) == (5 * SLOT_MS, 9 * SLOT_MS)
     assert same(stream.slots(), register_slots(samples(*readings), [version()]))
 
 
 def test_readings_that_are_known_to_follow_are_appended_together() -> None:
-    twelve = [asked(place, FULL) for place in range(12)]
-    together = [asked(place, FULL + place) for place in (12, 13, 14)]
-    stream = fed(twelve, fast())
+    sixteen = [asked(place, FULL) for place in range(16)]
+    together = [asked(place, FULL + place) for place in (16, 17, 18)]
+    stream = fed(sixteen, fast())
     stream.slots()
     stream.extend(np.array(together, np.int64).T)
-    assert same(stream.slots(), batch([*twelve, *together], fast()))
-    assert stream.add(*asked(15, FULL + 14 + MOST))[0] == 14 * SLOT_MS
+    assert same(stream.slots(), batch([*sixteen, *together], fast()))
+    assert stream.add(*asked(19, FULL + 18 + MOST))[0] == 17 * SLOT_MS
 
 
 def test_a_reading_is_good_and_of_the_first_batch_unless_said_otherwise() -> None:
