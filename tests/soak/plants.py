@@ -16,6 +16,7 @@ from tests.soak.plant import (
     MJ_PER_J,
     PPM,
     SECOND_MS,
+    Bools,
     Event,
     Flow,
     Int64,
@@ -313,6 +314,16 @@ def _traits(meters: list[Meter], polling: Polling, peak_w: int, step_j: int) -> 
 # When a limit is refuted
 
 
+def usable(meter: Meter) -> tuple[Int64, Int64]:
+    """Times of request and reply of readings with a value that came within a minute. [ms UTC]"""
+    good = _is_usable(meter)
+    return meter.t0_ms[good], meter.t1_ms[good]
+
+
+def _is_usable(meter: Meter) -> Bools:
+    return np.asarray((meter.quality == 0) & (meter.t1_ms - meter.t0_ms <= MINUTE_MS), np.bool_)
+
+
 def refutations(meter: Meter) -> tuple[Int64, Int64]:
     """Rises that no meter within its limit makes, between readings that the ones beside them confirm. [ms UTC]
 
@@ -320,8 +331,8 @@ def refutations(meter: Meter) -> tuple[Int64, Int64]:
     still does so with the reading before in the place of the first, and the reading after in the place of the second:
     then no single false reading can have made it.
     """
-    good = (meter.quality == 0) & (meter.t1_ms - meter.t0_ms <= MINUTE_MS)
-    t0, t1, count = meter.t0_ms[good], meter.t1_ms[good], meter.count[good]
+    t0, t1 = usable(meter)
+    count = meter.count[_is_usable(meter)]
     step_mj = meter.registers[0].step_j * MJ_PER_J
 
     def rises(apart: int) -> tuple[Int64, Int64]:

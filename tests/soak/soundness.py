@@ -10,7 +10,6 @@ that its neighbours confirm refutes that maximum within the window: else the ope
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,8 +17,8 @@ import numpy as np
 
 from tests.bench.rows import Row, row
 from tests.soak.measured import WindowResult, measured
-from tests.soak.plant import DAY_MS, HOUR_MS, MJ_PER_J, SLOT_MS, Int64
-from tests.soak.plants import Plant, plant, refutations
+from tests.soak.plant import DAY_MS, HOUR_MS, MJ_PER_J, SLOT_MS, Int64, Meter
+from tests.soak.plants import Plant, plant, refutations, usable
 
 PIECES = 6
 NAME = "soundness: windows with the truth outside"
@@ -36,6 +35,8 @@ DEFECTS = (
     "limit refuted",
 )
 LEAST_SHARE = 0.05
+BESIDE, NEAR = 3, 12
+"""How many readings from an edge are beside it, and near it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Lot:
 
 
 LOTS = (
-    Lot(190, 4, (("15m", SLOT_MS, 65), ("1h", HOUR_MS, 65), ("24h", DAY_MS, 65))),
+    Lot(178, 4, (("15m", SLOT_MS, 65), ("1h", HOUR_MS, 65), ("24h", DAY_MS, 65))),
     Lot(12, 34, (("30d", 30 * DAY_MS, 40),)),
     Lot(4, 369, (("365d", 365 * DAY_MS, 15),)),
 )
@@ -118,8 +119,8 @@ def windows_of(rng: np.random.Generator, lot: Lot) -> Tally:
 
 def chosen_starts(
     rng: np.random.Generator, made: Plant, length_ms: int, number: int, span: tuple[int, int]
-) -> Iterator[int]:
-    """Starts of windows inside the span, most of them so that something happens in them or at one of their ends."""
+) -> list[int]:
+    """Starts of different windows inside the span: in most of them, or at one of their ends, something happens."""
     by_kind: dict[str, list[int]] = {}
     for meter in made.meters:
         for event in meter.events:
@@ -128,14 +129,18 @@ def chosen_starts(
             by_kind.setdefault("limit refuted", []).extend(refutations(meter)[0].tolist())
     kinds = [moments for moments in by_kind.values() if moments]
     slots = (span[1] - span[0] - length_ms) // SLOT_MS
-    for _ in range(number):
+    places: set[int] = set()
+    for _ in range(20 * number):
         place = int(rng.integers(0, slots + 1))
         if kinds and rng.random() < 0.8:
             moments = kinds[rng.integers(len(kinds))]
             before_ms = (0, length_ms, int(rng.integers(0, length_ms)))[rng.integers(3)]
             start_ms = moments[rng.integers(len(moments))] - before_ms
             place = min(max((start_ms - span[0]) // SLOT_MS, 0), slots)
-        yield span[0] + place * SLOT_MS
+        places.add(place)
+        if len(places) == number:
+            break
+    return [span[0] + place * SLOT_MS for place in sorted(places)]
 
 
 class Judge:
@@ -149,6 +154,7 @@ class Judge:
                 pair = np.array([[event.from_ms, event.to_ms]])
                 self.events[event.kind] = np.concatenate((self.events.get(event.kind, pair[:0]), pair))
         self.refuted = {meter.name: refutations(meter) for meter in made.meters if meter.overloads}
+        self.usable = {meter.name: usable(meter) for meter in made.meters if meter.overloads}
 
     def defects(self, from_ms: int, to_ms: int) -> set[str] | None:
         """Defects in a window; None if a meter's stated maximum is wrong there and nothing shows it."""
@@ -163,14 +169,32 @@ class Judge:
             if bool(((starts >= from_ms) & (ends <= to_ms)).any()):
                 result.add("limit refuted")
                 continue
-            # what lies between the readings beside an edge is judged with the window
-            before = int(np.searchsorted(meter.t1_ms, from_ms)) - 4
-            after = int(np.searchsorted(meter.t0_ms, to_ms)) + 4
-            since = int(meter.t0_ms[before]) if before >= 0 else self.made.span[0]
-            until = int(meter.t1_ms[after]) if after < len(meter.t1_ms) else self.made.span[1]
-            if any(start < until and end > since for start, end in meter.overloads):
+            if self._is_believed_wrongly(meter, from_ms, to_ms):
                 return None
         return result
+
+    def _is_believed_wrongly(self, meter: Meter, from_ms: int, to_ms: int) -> bool:
+        """Whether a meter carries more than stated in a window, or beside it, where nothing in the window shows it.
+
+        Beside a window are the readings that bound its edges; what no rise refutes counts a few readings further.
+        """
+        starts, ends = self.refuted[meter.name]
+        beside, near = self._around(meter, from_ms, to_ms, BESIDE), self._around(meter, from_ms, to_ms, NEAR)
+        for start, end in meter.overloads:
+            is_refuted = bool(((starts < end) & (ends > start)).any())
+            since, until = beside if is_refuted else near
+            if start < until and end > since:
+                return True
+        return False
+
+    def _around(self, meter: Meter, from_ms: int, to_ms: int, readings: int) -> tuple[int, int]:
+        """Time from so many usable readings before a window to as many after it."""
+        t0_ms, t1_ms = self.usable[meter.name]
+        before = int(np.searchsorted(t1_ms, from_ms)) - readings
+        after = int(np.searchsorted(t0_ms, to_ms)) + readings
+        since = int(t0_ms[before]) if before >= 0 else self.made.span[0]
+        until = int(t1_ms[after]) if after < len(t1_ms) else self.made.span[1]
+        return since, until
 
     def is_outside(self, result: WindowResult) -> bool:
         """Whether any bound of a window's result leaves the truth outside."""
