@@ -25,6 +25,13 @@ class Bounds:
     upper_j: Int64
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MeterBounds(Bounds):
+    """Bounds of one meter, and whether a window refutes its maximum power. (W,)"""
+
+    refuted: Bools
+
+
 def weighted_bounds(rows: Sequence[Row], weights: Sequence[Fraction], first: Int64, last: Int64) -> Bounds:
     """Bounds of a weighted sum of meters, each within what it can carry.
 
@@ -41,23 +48,27 @@ def weighted_bounds(rows: Sequence[Row], weights: Sequence[Fraction], first: Int
     ----------
     METHOD.md, "Window".
     """
+    used = [(row, weight) for row, weight in zip(rows, weights, strict=True) if weight]
+    bounds = [meter_bounds(row, first, last) for row, _ in used]
+    return weighted_sum(bounds, [weight for _, weight in used], len(first))
+
+
+def weighted_sum(bounds: Sequence[Bounds], weights: Sequence[Fraction], windows: int) -> Bounds:
+    """As `weighted_bounds`, of bounds that are at hand. (M,) x (W,) -> (W,)"""
     unit = math.lcm(*(weight.denominator for weight in weights))
-    lower = np.zeros(len(first), np.int64)
-    upper = np.zeros(len(first), np.int64)
-    has_lower = np.ones(len(first), np.bool_)
-    has_upper = np.ones(len(first), np.bool_)
-    for row, weight in zip(rows, weights, strict=True):
+    lower = np.zeros(windows, np.int64)
+    upper = np.zeros(windows, np.int64)
+    has_lower = np.ones(windows, np.bool_)
+    has_upper = np.ones(windows, np.bool_)
+    for own, weight in zip(bounds, weights, strict=True):
         number = int(weight * unit)
-        if number == 0:
-            continue
-        own = meter_bounds(row, first, last)
         is_bounded = own.upper_j < MAX_ENERGY_J
         most = np.where(is_bounded, own.upper_j, 0)
         # A negative weight swaps the bounds.
         lower += number * (own.lower_j if number > 0 else most)
         upper += number * (most if number > 0 else own.lower_j)
-        has_upper &= is_bounded | (number < 0)
-        has_lower &= is_bounded | (number > 0)
+        has_upper &= is_bounded | (number <= 0)
+        has_lower &= is_bounded | (number >= 0)
     # The curve is rounded at each edge, so its difference can stand half a joule to either side twice.
     rounding = int(unit > 1)
     lower = np.where(has_lower, lower // unit - rounding, 0)
@@ -65,7 +76,7 @@ def weighted_bounds(rows: Sequence[Row], weights: Sequence[Fraction], first: Int
     return Bounds(np.maximum(lower, 0), np.maximum(upper, 0))
 
 
-def meter_bounds(row: Row, first: Int64, last: Int64) -> Bounds:
+def meter_bounds(row: Row, first: Int64, last: Int64) -> MeterBounds:
     """Bounds of one meter's own energy in W windows.
 
     A window's readings bound it only at its two edges, and by what is unknown between them. No meter carries more than
@@ -73,22 +84,15 @@ def meter_bounds(row: Row, first: Int64, last: Int64) -> Bounds:
     """
     own = _by_registers(row, first, last)
     if row.term.max_power_w <= 0:
-        return own
+        return MeterBounds(own.lower_j, own.upper_j, np.zeros(len(first), np.bool_))
     most = _most_j(row, first, last)
     refuted = _refuted(row, own, most, first, last)
     upper = np.minimum(own.upper_j, most)
     if not refuted.any():
-        return Bounds(own.lower_j, upper)
+        return MeterBounds(own.lower_j, upper, refuted)
     free = _by_registers(row.free or row.without_limit(), first, last)
-    return Bounds(np.where(refuted, free.lower_j, own.lower_j), np.where(refuted, free.upper_j, upper))
-
-
-def refutes_limit(row: Row, first: int, last: int) -> bool:
-    """Whether a window's readings show that the meter carried more than its maximum power."""
-    if row.term.max_power_w <= 0:
-        return False
-    edges = np.array([first], np.int64), np.array([last], np.int64)
-    return bool(_refuted(row, _by_registers(row, *edges), _most_j(row, *edges), *edges)[0])
+    lower = np.where(refuted, free.lower_j, own.lower_j)
+    return MeterBounds(lower, np.where(refuted, free.upper_j, upper), refuted)
 
 
 def _most_j(row: Row, first: Int64, last: Int64) -> Int64:

@@ -32,8 +32,8 @@ _SAFELY = 1.001
 
 _NO_VALUE = int(NO_VALUE)
 
-Reading = tuple[int, int, int, int]
-"""t0_ms, t1_ms, count, quality."""
+Neighbour = tuple[int, int, int, int]
+"""t0_ms, t1_ms, count, quality of a reading."""
 
 
 class Surroundings:
@@ -51,15 +51,15 @@ class Surroundings:
         self._gauge = gauge
         self._limits = [_Limits.of(version, gauge=gauge) for version in versions]
 
-    def needed(self, outward: Iterable[Reading]) -> int | None:
+    def needed(self, outward: Iterable[Neighbour]) -> int | None:
         """Time of the farthest reading that slots need, of usable ones one by one outward; None: all of them. [ms]"""
         return self._walk(outward, before=0, after=CONTEXT_SAMPLES)
 
-    def touched(self, outward: Iterable[Reading]) -> int | None:
+    def touched(self, outward: Iterable[Neighbour]) -> int | None:
         """Time of the farthest reading beside which a new reading can change slots; None: beyond all of them. [ms]"""
         return self._walk(outward, before=CONTEXT_SAMPLES, after=0)
 
-    def is_usable(self, reading: Reading) -> bool:
+    def is_usable(self, reading: Neighbour) -> bool:
         """Whether a reading enters the curve as far as it can be told alone."""
         t0_ms, t1_ms, count, quality = reading
         limits = self._at(t1_ms)
@@ -79,11 +79,11 @@ class Surroundings:
                 return limits
         return None
 
-    def _walk(self, outward: Iterable[Reading], before: int, after: int) -> int | None:
+    def _walk(self, outward: Iterable[Neighbour], before: int, after: int) -> int | None:
         """Pass some readings, then a run that drains a bucket, then some more; the time of the last of them. [ms]"""
         run = _Run()
         drained_at: int | None = None
-        nearer: Reading | None = None
+        nearer: Neighbour | None = None
         for found, reading in enumerate(outward, 1):
             if drained_at is None and found > before:
                 limits = self._at(reading[1])
@@ -97,7 +97,7 @@ class Surroundings:
         return None
 
 
-def is_calm(newest: Sequence[Reading], version: RegisterVersion) -> bool:
+def is_calm(newest: Sequence[Neighbour], version: RegisterVersion) -> bool:
     """Whether of readings of a register, the latest first, each is possible after the one before it.
 
     Possible is what `pue.energy.relations` takes for a plain rise or a rollover: no spike, no refuted limit is near, so
@@ -152,7 +152,7 @@ class _Limits:
         bucket_mj = most_lead_mj(version.max_power_w, version.hidden_j) * _SAFELY
         return cls(version, lowest, highest, float(version.step_j) * 1000, version.rounding_j * 1000.0, bucket_mj)
 
-    def room_mj(self, one: Reading, other: Reading) -> float | None:
+    def room_mj(self, one: Neighbour, other: Neighbour) -> float | None:
         """What the maximum power leaves of the rise between two neighbours; None if they are no plain pair. [mJ]"""
         earlier, later = (one, other) if one[1] < other[1] else (other, one)
         rise = later[2] - earlier[2]

@@ -16,7 +16,7 @@ from pue.energy.family import children_of, nodes_of
 from pue.energy.grid import Row
 from pue.energy.index import Bools
 from pue.energy.slots import Int64
-from pue.energy.uncertainty import round_micro, u_pue
+from pue.energy.uncertainty import Float64, round_micro, u_pue
 
 BALANCE_BROKEN = "balance_broken"
 PUE_BELOW_ONE = "pue_below_one"
@@ -143,22 +143,24 @@ def _by_day(values: Int64, days: Int64) -> Int64:
 
 
 def _days_below_one(rows: Sequence[Row], days: Int64) -> Bools:
-    """Days on which even the most the facility can have taken is less than its IT equipment took at least."""
+    """Days on which even the most the facility can have taken is less than its IT equipment took at least. (D,)"""
     below = np.zeros(len(days) - 1, np.bool_)
-    total, it = (_day_sums(rows, days, name) for name in ("a", "b"))
-    for day in np.flatnonzero(it > total).tolist():
-        first = days[day : day + 1]
-        last = days[day + 1 : day + 2]
-        most = int(weighted_bounds(rows, [row.term.a for row in rows], first, last).upper_j[0])
-        least = int(weighted_bounds(rows, [row.term.b for row in rows], first, last).lower_j[0])
-        below[day] = least > 0 and Fraction(most, least) + 2 * _u_of_day(rows, int(first[0]), int(last[0])) < 1
+    suspect = np.flatnonzero(_day_sums(rows, days, "b") > _day_sums(rows, days, "a"))
+    if len(suspect) == 0:
+        return below
+    most = weighted_bounds(rows, [row.term.a for row in rows], days[suspect], days[suspect + 1]).upper_j
+    least = weighted_bounds(rows, [row.term.b for row in rows], days[suspect], days[suspect + 1]).lower_j
+    u = _u_of_days(rows, days)[suspect]
+    for day, total_j, it_j, u_day in zip(suspect.tolist(), most.tolist(), least.tolist(), u.tolist(), strict=True):
+        u_known = Fraction(0) if math.isnan(u_day) else round_micro(u_day)
+        below[day] = it_j > 0 and Fraction(total_j, it_j) + 2 * u_known < 1
     return below
 
 
-def _u_of_day(rows: Sequence[Row], first: int, last: int) -> Fraction:
-    """Standard uncertainty of a day's PUE; 0 where there is no ratio. [-]"""
-    u = u_pue(
-        [int(row.energy_j[first:last].sum()) for row in rows],
+def _u_of_days(rows: Sequence[Row], days: Int64) -> Float64:
+    """Standard uncertainty of the PUE of each day's known energy, NaN where there is none. (D,) [-]"""
+    return u_pue(
+        np.stack([_by_day(row.energy_j, days) for row in rows], axis=1),
         [row.term.a for row in rows],
         [row.term.b for row in rows],
         [row.term.u_rel for row in rows],
@@ -167,20 +169,20 @@ def _u_of_day(rows: Sequence[Row], first: int, last: int) -> Fraction:
         meter=[str(row.term.key) for row in rows],
         step_j=[row.term.step_j for row in rows],
     )
-    return Fraction(0) if math.isnan(float(u)) else round_micro(float(u))
 
 
 def _idle_days(rows: Sequence[Row], days: Int64, least_it_w: Fraction) -> Bools:
-    """Days on which the IT equipment took less, at most, than a load that means anything."""
+    """Days on which the IT equipment took less, at most, than a load that means anything. (D,)"""
     idle = np.zeros(len(days) - 1, np.bool_)
     if least_it_w <= 0:
         return idle
     least_j = np.diff(days) * math.floor(least_it_w * SLOT_MS / 1000)  # (D,)
     metered = np.add.reduce([row.active for row in rows if row.term.b], initial=0)
-    least_j = np.where(_by_day(np.broadcast_to(metered, days[-1]), days) > 0, least_j, 0)
-    for day in np.flatnonzero(_day_sums(rows, days, "b") < least_j).tolist():
-        bounds = weighted_bounds(rows, [row.term.b for row in rows], days[day : day + 1], days[day + 1 : day + 2])
-        idle[day] = int(bounds.upper_j[0]) < int(least_j[day])
+    is_metered = _by_day(np.broadcast_to(metered, days[-1]), days) > 0
+    suspect = np.flatnonzero(is_metered & (_day_sums(rows, days, "b") < least_j))
+    if len(suspect):
+        bounds = weighted_bounds(rows, [row.term.b for row in rows], days[suspect], days[suspect + 1])
+        idle[suspect] = bounds.upper_j < least_j[suspect]
     return idle
 
 

@@ -109,8 +109,7 @@ def facility_curve(
     edges = _edges(from_ms, to_ms)
     used = tuple(term for term in terms if span(term, edges)[0] < span(term, edges)[1])
     rows = [lay(slots.get(term.key), term, edges) for term in used]
-    for name in ("a", "b"):
-        _check_range(rows, *_whole_weights(rows, name))
+    _check_range(rows)
     rows = bounded_by_family(rows)
     rows, doubts = without_contradictions(rows, _days(from_ms, to_ms, zone), least_it_w)
     counted, gap_ms = _counted(rows, len(edges) - 1)
@@ -189,17 +188,24 @@ def _weigh(rows: Sequence[Row], name: str, counted: Bools) -> Int64:
     return curve if unit == 1 else np.asarray((curve + unit // 2) // unit, np.int64)
 
 
-def _check_range(rows: Sequence[Row], numbers: Sequence[int], unit: int) -> None:
+def _check_range(rows: Sequence[Row]) -> None:
     """Refuse what could pass the range in any sum: the largest value of each column in every slot."""
-    largest = 2 * max(unit, *(abs(number) for number in numbers)) if numbers else 0
-    for row, number in zip(rows, numbers, strict=True):
-        columns = [row.energy_j, row.below_j, row.above_j]
-        columns += [] if row.is_exact else [row.high_j, row.low_j]
-        largest += abs(number) * sum(int(column.max(initial=0)) for column in columns) * (len(row.energy_j) + 1)
-    if largest >= MAX_ENERGY_J:
-        raise Fatal(
-            f"weighted energy of {len(rows)} terms can pass {MAX_ENERGY_J} J; check their weights and max_power_w"
-        )
+    largest = [_largest_j(row) for row in rows]
+    for name in ("a", "b"):
+        numbers, unit = _whole_weights(rows, name)
+        heaviest = 2 * max([unit, *(abs(number) for number in numbers)])
+        total = heaviest + sum(abs(number) * most for number, most in zip(numbers, largest, strict=True))
+        if total >= MAX_ENERGY_J:
+            raise Fatal(
+                f"weighted energy of {len(rows)} terms can pass {MAX_ENERGY_J} J; check their weights and max_power_w"
+            )
+
+
+def _largest_j(row: Row) -> int:
+    """More than any sum of a row's slots and edges can be. [J]"""
+    columns = [row.energy_j, row.below_j, row.above_j]
+    columns += [] if row.is_exact else [row.high_j, -row.low_j]
+    return sum(int(column.max(initial=0)) for column in columns) * (len(row.energy_j) + 1)
 
 
 def _flags(rows: Sequence[Row], count: int) -> Int64:

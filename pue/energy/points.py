@@ -252,9 +252,9 @@ def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: Reg
     usable = lowest <= int(extremes.min()) and int(extremes.max()) <= highest
     in_time = quickest_ms >= 0 and slowest_ms <= MAX_POLL_MS
     wraps = _unseen_wraps(t1_ms, ends, longest_ms, int(extremes.max()), version)
-    return Scan(
-        shortest_ms > 0 and usable and in_time, ascending(_not_plain(t0_ms, t1_ms, count, turn, version), wraps), marks
-    )
+    is_clean = shortest_ms > 0 and usable and in_time
+    suspects = ascending(_not_plain(t0_ms, t1_ms, count, turn, version), wraps)
+    return Scan(is_clean, suspects, marks, Neighbours.joined(beside) if is_clean and beside else None)
 
 
 def _turns(rise: Int64, plain: float) -> Int64:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pue.contract.errors import Fatal
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.between import Bounds, meter_bounds, refutes_limit, weighted_bounds
+from pue.energy.between import Bounds, MeterBounds, meter_bounds, weighted_bounds, weighted_sum
 from pue.energy.facility import ALL, MEASURED, FacilityCurve
 from pue.energy.grid import Row
 from pue.energy.slots import Int64
@@ -133,7 +133,9 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
         raise Fatal(f"window [{from_ms}, {to_ms}) ends before it starts; swap its bounds")
     places = np.array([first], np.int64), np.array([last], np.int64)
     counted = counted_between(curve, *places)
-    total, it = bounds_between(curve, *places)
+    own = [meter_bounds(row, *places) for row in curve.rows]
+    total = weighted_sum(own, [term.a for term in curve.terms], 1)
+    it = weighted_sum(own, [term.b for term in curve.terms], 1)
     total_j = int(counted.total_j[0])
     it_j = int(counted.it_j[0])
     length_ms = to_ms - from_ms
@@ -149,11 +151,11 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
         coverage=1 - Fraction(int(counted.gap_ms[0]), length_ms) if length_ms else Fraction(0),
         flags=int(np.bitwise_or.reduce(curve.flags[first:last], initial=0)),
         quality_share=_quality_share(curve, first, last),
-        u_pue=_uncertainty(curve, first, last, it_j),
+        u_pue=_uncertainty(curve, own, first, last, it_j),
         pue=Fraction(total_j, it_j) if it_j > 0 else None,
         pue_lower=_ratio(int(total.lower_j[0]), int(it.upper_j[0])),
         pue_upper=None if int(total.upper_j[0]) >= MAX_ENERGY_J else _ratio(int(total.upper_j[0]), int(it.lower_j[0])),
-        reasons=_reasons(curve, first, last, it_j),
+        reasons=_reasons(curve, own, first, last, it_j),
         contradictions=tuple(doubt.code for doubt in curve.doubts if doubt.slots[first:last].any()),
         coverage_by_meter=_coverage_by_meter(curve, first, last),
     )
@@ -203,7 +205,7 @@ def _mark_name(mark: int) -> str:
     return "measured" if mark == MEASURED else (Flag(mark).name or f"bit_{mark.bit_length() - 1}").lower()
 
 
-def _uncertainty(curve: FacilityCurve, first: int, last: int, it_j: int) -> float | None:
+def _uncertainty(curve: FacilityCurve, own: Sequence[MeterBounds], first: int, last: int, it_j: int) -> float | None:
     """u(PUE) of the counted energy; where no IT energy was counted, of the middle of what each meter can have had."""
     is_valid = _rise(curve.meter_slots, first, last) > 0
     rows = [row for row, valid in zip(curve.rows, is_valid.tolist(), strict=True) if valid]
@@ -211,7 +213,7 @@ def _uncertainty(curve: FacilityCurve, first: int, last: int, it_j: int) -> floa
         return None
     energy = _rise(curve.meter_j, first, last)[is_valid].tolist()
     if it_j <= 0:
-        energy = [_middle_j(row, first, last) for row in rows]
+        energy = [_middle_j(bounds) for bounds, valid in zip(own, is_valid.tolist(), strict=True) if valid]
     u = u_pue(
         energy,
         [row.term.a for row in rows],
@@ -225,26 +227,24 @@ def _uncertainty(curve: FacilityCurve, first: int, last: int, it_j: int) -> floa
     return None if math.isnan(float(u)) else float(u)
 
 
-def _middle_j(row: Row, first: int, last: int) -> int:
+def _middle_j(bounds: MeterBounds) -> int:
     """Middle of a meter's bounds, or the lower one where there is no upper one. [J]"""
-    bounds = meter_bounds(row, np.array([first], np.int64), np.array([last], np.int64))
     lower = int(bounds.lower_j[0])
     upper = int(bounds.upper_j[0])
     return lower if upper >= MAX_ENERGY_J else (lower + upper) // 2
 
 
-def _reasons(curve: FacilityCurve, first: int, last: int, it_j: int) -> tuple[str, ...]:
+def _reasons(curve: FacilityCurve, own: Sequence[MeterBounds], first: int, last: int, it_j: int) -> tuple[str, ...]:
     """Codes of what a reader of the number has to know, each with the meter it is about."""
     found: list[str] = []
-    for row in curve.rows:
+    for row, bounds in zip(curve.rows, own, strict=True):
         if max(first, row.first) < min(last, row.last):
-            found += [
-                f"{code}:{row.term.key.meter}" for code in _reasons_of(row, first, last, int(curve.edges_ms[last]))
-            ]
+            codes = _reasons_of(row, bounds, first, last, int(curve.edges_ms[last]))
+            found += [f"{code}:{row.term.key.meter}" for code in codes]
     return (*dict.fromkeys(found), *(("no_it_energy",) if it_j <= 0 else ()))
 
 
-def _reasons_of(row: Row, first: int, last: int, to_ms: int) -> list[str]:
+def _reasons_of(row: Row, bounds: MeterBounds, first: int, last: int, to_ms: int) -> list[str]:
     term = row.term
     marks = row.marks(first, last) if row.weighs else 0
     end_ms = to_ms if term.to_ms is None else min(to_ms, term.to_ms)
@@ -252,7 +252,7 @@ def _reasons_of(row: Row, first: int, last: int, to_ms: int) -> list[str]:
     found = {
         "required_meter_missing": term.required and row.lacks(first, last),
         "bounds_from_other_meters": row.borrows(first, last),
-        "limit_refuted": row.weighs and refutes_limit(row, first, last),
+        "limit_refuted": row.weighs and bool(bounds.refuted[0]),
         "accuracy_class_unknown": row.weighs and not term.is_class_known,
         "calibration_unknown": row.weighs and not term.is_calibration_known,
         "calibration_expired": row.weighs and has_expired,

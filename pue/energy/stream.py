@@ -20,8 +20,7 @@ import numpy as np
 
 from pue.contract.quality import NO_VALUE
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS, slot_of
-from pue.energy.context import CONTEXT_SAMPLES, Surroundings, is_calm
-from pue.energy.context import Reading as Around
+from pue.energy.context import CONTEXT_SAMPLES, Neighbour, Surroundings, is_calm
 from pue.energy.days import DAY_MS, FOREVER_MS, Day, Days, Reading, one_per_time
 from pue.energy.points import MAX_POLL_MS
 from pue.energy.power import power_slots
@@ -40,6 +39,7 @@ Last = tuple[int, int, int]
 _NO_VALUE = int(NO_VALUE)
 _COLUMNS = len(fields(Slots))
 _SPARE = 96
+"""Slots by which a grid grows beyond what it needs and half of it: a day."""
 _NEARLY = 1 - 1e-9
 """Makes a float limit a little too low: what it lets through is surely plain."""
 
@@ -123,16 +123,15 @@ class MeterStream:
         last_t0_ms, last_ms, last_count = self._last
         until_ms, rate, margin, least, highest = self._expected
         rise = count - last_count
-        most = rise + margin
-        # A plain rise leaves both leads before the last reading as they are, and no later request can have come before
-        # the last one: what changes is where the last reading was the nearest, from its request on.
+        # A plain rise adds no lead to the readings before it, and was not asked for before the last one was. So nothing
+        # changes at edges up to the last one's request; behind it there was no other reading until now.
         if (
             last_ms < t1_ms < until_ms
             and t0_ms <= t1_ms <= t0_ms + MAX_POLL_MS
             and quality == 0
             and least <= rise
-            and most <= (t1_ms - last_ms) * rate
-            and most <= (t0_ms - last_t0_ms) * rate
+            and rise + margin <= (t1_ms - last_ms) * rate
+            and rise + margin <= (t0_ms - last_t0_ms) * rate
             and 0 <= count <= highest
         ):
             self._day.append(t0_ms, t1_ms, count, order)
@@ -198,7 +197,7 @@ class MeterStream:
         self._touched.append((start, end))
         return start, end
 
-    def _usable(self, readings: Iterable[Reading]) -> Iterator[Around]:
+    def _usable(self, readings: Iterable[Reading]) -> Iterator[Neighbour]:
         """Usable readings of distinct times, in the order given; of equal times the one that stays."""
         in_time = (reading for reading in readings if reading[1] - reading[0] <= MAX_POLL_MS)
         for reading in one_per_time(in_time):
@@ -229,12 +228,11 @@ class MeterStream:
         self._last = min(t0_ms, last_ms), last_ms, count
         version = self._around.version(last_ms)
         if version is None or not recent or recent[0][1] < last_ms:
-            return
+            return  # The newest reading is not usable: the next one follows another, which `add` does not know.
         if self._gauge or (
             len(recent) == CONTEXT_SAMPLES and self._recent_ms >= version.from_ms and is_calm(recent, version)
         ):
-            # Not beyond midnight, for `add` appends to one day.
-            self._day = self._days.day(last_ms)
+            self._day = self._days.day(last_ms)  # `add` appends to one day: expect nothing beyond midnight
             midnight_ms = (last_ms // DAY_MS + 1) * DAY_MS
             until_ms = midnight_ms if version.to_ms is None else min(midnight_ms, version.to_ms)
             self._expected = Expectation.of(version, until_ms, gauge=self._gauge)
@@ -273,8 +271,9 @@ class _Grid:
     """Slots without a hole between them, in columns that grow."""
 
     def __init__(self) -> None:
-        self._start_ms, self._count = 0, 0
-        self._columns = np.empty((_COLUMNS, 0), np.int64)
+        self._start_ms = 0
+        self._count = 0
+        self._columns = np.empty((_COLUMNS, 0), np.int64)  # those of `Slots`, with room for more than `_count`
 
     @property
     def _end_ms(self) -> int:
@@ -327,14 +326,13 @@ class SiteStream:
 
     def __init__(self, meters: Sequence[MeterStream], ticks: int = 256) -> None:
         self._meters = tuple(meters)
-        self._table = np.zeros((5, ticks, len(self._meters)), np.int64)
-        self._waiting = 0
-        self._handed = np.zeros(len(self._meters), np.int64)
+        self._table = np.zeros((5, ticks, len(self._meters)), np.int64)  # columns as in `Samples`
+        self._waiting = 0  # ticks in the table
+        self._handed = np.zeros(len(self._meters), np.int64)  # how many of them each meter's stream has already
         self._last = np.zeros((3, len(self._meters)), np.int64)
         self._until_ms = np.zeros(len(self._meters), np.int64)
         self._highest = np.zeros(len(self._meters), np.int64)
-        self._limits = np.zeros((3, len(self._meters)))
-        """Rate, margin and least rise, as in `Expectation`."""
+        self._limits = np.zeros((3, len(self._meters)))  # rate, margin and least rise, as in `Expectation`
         for meter in range(len(self._meters)):
             self._learn(meter)
 
@@ -351,10 +349,10 @@ class SiteStream:
         last_t0_ms, last_ms, last_count = self._last
         rate, margin, least = self._limits
         rise = count - last_count
-        most = np.minimum(t1_ms - last_ms, t0_ms - last_t0_ms) * rate - margin
+        limit = np.minimum(t1_ms - last_ms, t0_ms - last_t0_ms) * rate
         expected = (last_ms < t1_ms) & (t1_ms < self._until_ms) & (quality == 0)
         expected &= (t0_ms <= t1_ms) & (t1_ms <= t0_ms + MAX_POLL_MS) & (count >= 0) & (count <= self._highest)
-        expected &= (least <= rise) & (rise <= most)
+        expected &= (least <= rise) & (rise + margin <= limit)
         start = last_t0_ms - last_t0_ms % SLOT_MS
         end = t1_ms - t1_ms % SLOT_MS + SLOT_MS
         for column, values in zip(self._table, (t0_ms, t1_ms, count, quality, order), strict=True):

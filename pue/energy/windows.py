@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pue.contract.errors import Fatal
@@ -45,7 +46,7 @@ def window_bounds(window: str, at_ms: int, zone: ZoneInfo) -> tuple[int, int]:
     edge = slot_of(at_ms)
     if window in _ROLLING_MS:
         return edge - _ROLLING_MS[window], edge
-    now = datetime.fromtimestamp(edge / 1000, UTC).astimezone(zone)
+    now = _local(edge, zone)
     year, month = now.year, now.month
     today, this_month, this_year = _midnight(year, month, now.day, zone), (year, month), (year, 1)
     if window == "day":
@@ -62,24 +63,22 @@ def window_bounds(window: str, at_ms: int, zone: ZoneInfo) -> tuple[int, int]:
 
 
 def local_day_edges(from_ms: int, to_ms: int, zone: ZoneInfo) -> list[int]:
-    """Borders of a time's local days: its start, the midnights inside, its end. [ms UTC]
-
-    Two midnights are 23, 24 or 25 hours apart; a step of 26 hours from one cannot miss the next.
-    """
-    edges = [from_ms]
-    midnight = _midnight_of(from_ms, zone)
-    while True:
-        midnight = _midnight_of(midnight + 26 * _HOUR_MS, zone)
-        if midnight >= to_ms:
-            return [*edges, to_ms]
-        if midnight > from_ms:
-            edges.append(midnight)
+    """Borders of a time's local days: its start, the midnights inside, its end. [ms UTC]"""
+    years = range(_local(from_ms, zone).year, _local(to_ms, zone).year + 1)
+    midnights = [midnight for year in years for midnight in _midnights(year, zone)]
+    return [from_ms, *(midnight for midnight in midnights if from_ms < midnight < to_ms), to_ms]
 
 
-def _midnight_of(time_ms: int, zone: ZoneInfo) -> int:
-    """Start of the local day a time falls in. [ms UTC]"""
-    day = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(zone)
-    return _midnight(day.year, day.month, day.day, zone)
+@lru_cache(maxsize=256)
+def _midnights(year: int, zone: ZoneInfo) -> tuple[int, ...]:
+    """Starts of all days of a local year, remembered: every window of a facility asks for the same ones. [ms UTC]"""
+    first = date(year, 1, 1)
+    days = (first + timedelta(days=day) for day in range(366))
+    return tuple(_midnight(day.year, day.month, day.day, zone) for day in days if day.year == year)
+
+
+def _local(time_ms: int, zone: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(zone)
 
 
 def _months_later(year: int, month: int, months: int) -> tuple[int, int]:
@@ -92,7 +91,7 @@ def _first_of(year: int, month: int, zone: ZoneInfo) -> int:
 
 
 def _day_before(midnight_ms: int, zone: ZoneInfo) -> int:
-    before = datetime.fromtimestamp(midnight_ms / 1000 - 1, UTC).astimezone(zone)
+    before = _local(midnight_ms - 1, zone)
     return _midnight(before.year, before.month, before.day, zone)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.between import Bounds, meter_bounds, refutes_limit, sums, weighted_bounds
+from pue.energy.between import Bounds, meter_bounds, sums, weighted_bounds
 from pue.energy.grid import UNBOUNDED_J, Row, lay
 from pue.energy.slots import Slots
 from tests.unit.pue.meters import int64, made_slots, term
@@ -131,7 +131,7 @@ def test_a_window_in_which_more_was_counted_than_the_limit_allows_refutes_it_its
     slots = made_slots(1000, 800, 0, unknown_j=[0, 0, 0], over_j=[3, 0, 0])
     meter = row(slots, 2)
     assert between(meter, (0, 1), (0, 2)) == [(1000, 1003), (1800, 1800)]
-    assert (refutes_limit(meter, 0, 1), refutes_limit(meter, 0, 2)) == (True, False)
+    assert meter_bounds(meter, int64(0, 0), int64(1, 2)).refuted.tolist() == [True, False]
 
 
 def test_what_is_unknown_has_no_bound_in_a_window_that_refutes_the_limit() -> None:
@@ -152,7 +152,8 @@ def test_other_meters_bound_what_is_unknown_although_the_limit_is_refuted() -> N
 def test_a_window_refutes_a_limit_there_is_and_only_where_the_rise_was(
     first: int, last: int, power_w: int, expected: bool
 ) -> None:
-    assert refutes_limit(row(REFUTED, 4, max_power_w=power_w), first, last) is expected
+    meter = row(REFUTED, 4, max_power_w=power_w)
+    assert meter_bounds(meter, int64(first), int64(last)).refuted.tolist() == [expected]
 
 
 # Weighted sums

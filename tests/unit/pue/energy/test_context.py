@@ -11,12 +11,12 @@ from fractions import Fraction
 import pytest
 
 from pue.contract.quality import Quality
-from pue.energy.context import CONTEXT_SAMPLES, Reading, Surroundings, is_calm
+from pue.energy.context import CONTEXT_SAMPLES, Neighbour, Surroundings, is_calm
 from pue.energy.versions import RegisterVersion
 from tests.unit.pue.meters import MINUTE_MS, version
 
 
-def outward(*rises: int, apart_ms: int = MINUTE_MS, took_ms: int = 0, idle: int = 40) -> list[Reading]:
+def outward(*rises: int, apart_ms: int = MINUTE_MS, took_ms: int = 0, idle: int = 40) -> list[Neighbour]:
     """Readings from a moment backwards: pairs with these rises, the nearest first, and before them idle ones."""
     counts = [10**7]
     for rise in (*rises, *[0] * idle):
@@ -29,17 +29,17 @@ def around(*versions: RegisterVersion, gauge: bool = False) -> Surroundings:
     return Surroundings(versions or [version()], gauge=gauge)
 
 
-def needed(readings: list[Reading], *versions: RegisterVersion, gauge: bool = False) -> int | None:
+def needed(readings: list[Neighbour], *versions: RegisterVersion, gauge: bool = False) -> int | None:
     """Which reading is the farthest that slots need, counted from 1."""
     return number(readings, around(*versions, gauge=gauge).needed(readings))
 
 
-def touched(readings: list[Reading], *versions: RegisterVersion, gauge: bool = False) -> int | None:
+def touched(readings: list[Neighbour], *versions: RegisterVersion, gauge: bool = False) -> int | None:
     """Which reading is the farthest beside which a new one can change slots, counted from 1."""
     return number(readings, around(*versions, gauge=gauge).touched(readings))
 
 
-def number(readings: list[Reading], time_ms: int | None) -> int | None:
+def number(readings: list[Neighbour], time_ms: int | None) -> int | None:
     return None if time_ms is None else [reading[1] for reading in readings].index(time_ms) + 1
 
 
@@ -175,7 +175,7 @@ def test_twenty_readings_are_enough_to_touch_and_too_few_to_need() -> None:
     ],
 )
 def test_a_usable_reading_has_a_value_in_the_range_of_a_version_and_took_a_minute_at_most(
-    reading: Reading, usable: bool
+    reading: Neighbour, usable: bool
 ) -> None:
     assert around(version(modulus=1000, to_ms=10**6)).is_usable(reading) is usable
 

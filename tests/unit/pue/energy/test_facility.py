@@ -385,8 +385,11 @@ def test_what_children_say_of_a_slot_is_not_added_to_what_its_parent_may_have_ca
 
 
 def test_what_a_parent_carries_in_a_slot_bounds_only_what_its_child_carries_there() -> None:
-    """90 kWh known of the child may all lie in the second slot, and all 60 of the parent's first be its own."""
+    """90 kWh known of the child may all lie in the second slot, and all 60 of the parent's first be its own.
+
+    One kWh more: the step that the parent's register hides at the edge between them.
+    """
     child = register_slots(samples((SLOT_MS // 2, 0), (2 * SLOT_MS, 90)), [version(KWH, 4_000_000)])
     terms = [term("ups", 1, max_power_w=4_000_000), term("out", b=1, parent="ups", max_power_w=4_000_000)]
     curve = facility_curve({key("ups"): kwh_slots(60, 100), key("out"): child}, terms, 0, 2 * SLOT_MS)
-    assert window_result(curve, 0, 2 * SLOT_MS).it_upper_j == 150 * KWH
+    assert window_result(curve, 0, 2 * SLOT_MS).it_upper_j == 151 * KWH
