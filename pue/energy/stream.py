@@ -229,9 +229,8 @@ class MeterStream:
         version = self._around.version(last_ms)
         if version is None or not recent or recent[0][1] < last_ms:
             return  # The newest reading is not usable: the next one follows another, which `add` does not know.
-        if self._gauge or (
-            len(recent) == CONTEXT_SAMPLES and self._recent_ms >= version.from_ms and is_calm(recent, version)
-        ):
+        are_enough = self._recent_ms >= version.from_ms  # as many as decide, and all of this version
+        if self._gauge or (are_enough and is_calm(recent, version)):
             self._day = self._days.day(last_ms)  # `add` appends to one day: expect nothing beyond midnight
             midnight_ms = (last_ms // DAY_MS + 1) * DAY_MS
             until_ms = midnight_ms if version.to_ms is None else min(midnight_ms, version.to_ms)

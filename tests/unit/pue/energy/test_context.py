@@ -102,6 +102,7 @@ def test_readings_two_minutes_apart_drain_a_bucket_with_one_pair_between_two_end
         pytest.param(120_000, 2, 59_900, 3, id="60.1 s from request to request, of the only pair between two ends"),
         pytest.param(120_000, 2, 60_000, 4, id="60 s from request to request are too little"),
         pytest.param(120_000, 2, -60_000, 3, id="a request is not later than its reply"),
+        pytest.param(120_000, 3, -60_000, 3, id="nor is that of the reading before"),
         pytest.param(60_000, 3, 60_000, 5, id="60 s from reply to reply, and none from request to request before"),
     ],
 )

@@ -181,7 +181,9 @@ def test_three_readings_of_one_time_keep_the_order_of_their_batches() -> None:
 # ms, and a quarter of an hour leaves 1,800,000,000 mJ less 1000 per count of a bucket of 60,000 x 2000 + 1000 x 1. So
 # the nineteenth reading before is the farthest, and as it was asked for before its slot began, so is the slot before.
 #
-# A rise up to 2 x 900,000 from slot to slot is plain, and floats leave the last count out.
+# A rise up to 2 x 900,000 from slot to slot is plain, and floats leave the last count out. Where a meter that can carry
+# 1 kW counts 2/3 J, 1,349,998 counts are 899,998.67 J, and levels that are rounded may rise by one more; that leaves no
+# room for another count within 900,000 J.
 
 FULL = 1 << 30
 MOST = 1_799_999
@@ -252,6 +254,8 @@ NEXT = {
     "the most since a request that came sooner": Next(True, END - 40_000, END, SO_FAR + 1_779_999),
     "more since a request that came sooner": Next(False, END - 40_000, END, SO_FAR + 1_780_001),
     "the most since a request that came later": Next(True, END - 20_000, END, SO_FAR + MOST),
+    "the most in counts of 2/3 J": Next(True, END, END, SO_FAR + 1_349_998, version=version(Fraction(2, 3))),
+    "more in counts of 2/3 J": Next(False, END, END, SO_FAR + 1_349_999, version=version(Fraction(2, 3))),
     "a fall": Next(False, END, END, SO_FAR - 1),
     "a fall to little": Next(False, END, END, 600, counts=tuple(range(0, 30_000, 1000))),
     "under way for a minute": Next(True, END - 60_000, END, SO_FAR),
@@ -365,6 +369,13 @@ def test_no_reading_follows_one_of_which_another_value_is_learned() -> None:
     assert not follows(stream)
 
 
+@pytest.mark.parametrize(("slot", "calm"), [(LAST - 15, False), (LAST - 16, True)])
+def test_no_reading_follows_sixteen_of_which_one_has_another_value_now(slot: int, calm: bool) -> None:
+    stream = fed(STEADY, fast())
+    stream.add(*asked(slot, FULL + 1, order=-1))
+    assert follows(stream) is calm
+
+
 def test_two_readings_of_one_time_are_one_of_the_sixteen() -> None:
     readings = [asked(LAST - 14 + place, FULL) for place in range(15)]
     stream = fed([*readings, asked(LAST - 5, FULL, order=1)], fast())
@@ -393,14 +404,6 @@ def test_the_next_reading_may_rise_by_what_is_plain(took_ms: int, then_took_ms: 
     for more, start in ((0, (LAST * SLOT_MS - max(took_ms, 0)) // SLOT_MS), (2, LAST - 15)):
         then = asked(LAST + 1, FULL + most + more, took_ms=then_took_ms)
         assert fed(sixteen, fast()).add(*then)[0] == start * SLOT_MS
-
-
-@pytest.mark.parametrize(("rise", "start"), [(1_349_998, LAST), (1_349_999, LAST - 15)])
-def test_levels_that_are_rounded_rise_by_a_joule_less(rise: int, start: int) -> None:
-    """Of 900,000 J in counts of 2/3 J, 1,349,998 are 899,998.67 J and the next more than 899,999."""
-    thirds = version(Fraction(2, 3))
-    stream = fed([asked(LAST - 15 + place, FULL, took_ms=0) for place in range(16)], thirds)
-    assert stream.add(*asked(LAST + 1, FULL + rise, took_ms=0))[0] == start * SLOT_MS
 
 
 @pytest.mark.parametrize(("power_w", "follows"), [(0, True), (1001, True), (1002, False), (-1, False)])
