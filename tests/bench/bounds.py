@@ -35,7 +35,7 @@ GOALS = (
 def rows() -> list[Row]:
     """Mean over many windows of upper less lower PUE, less the same of registers in joules; the largest beside it."""
     random = np.random.default_rng(SEED)
-    energies = [energy(random) for _ in range(2)]
+    energies = pair(random)
     coarse, exact = curve(energies, KWH_J), curve(energies, 1)
     result = []
     for name, length_ms, goal in GOALS:
@@ -46,11 +46,21 @@ def rows() -> list[Row]:
     return result
 
 
-def energy(random: np.random.Generator) -> tuple[Int64, Int64, Int64]:
-    """Times of request and reply, and the energy that had flowed by then: 100 kW within 2 %, read without a gap. [J]"""
-    t1_ms = np.arange(DAYS * DAY_MS // POLL_MS, dtype=np.int64) * POLL_MS + int(random.integers(200, POLL_MS))
-    power_w = POWER_W + random.integers(-POWER_W // 50, POWER_W // 50 + 1, len(t1_ms))
-    return t1_ms - 100, t1_ms, np.cumsum(power_w * (POLL_MS // 1000)) + int(random.integers(0, KWH_J))
+def pair(random: np.random.Generator) -> list[tuple[Int64, Int64, Int64]]:
+    """Times of request and reply of two meters, and the energy that had flowed by then, without a gap. [ms UTC, J]
+
+    The load is 100 kW within 2 %. Both carry it: a day with more IT energy than total would be a contradiction.
+    """
+    start_ms = np.arange(DAYS * DAY_MS // POLL_MS, dtype=np.int64) * POLL_MS
+    power_w = POWER_W + random.integers(-POWER_W // 50, POWER_W // 50 + 1, len(start_ms))
+    energy_j = np.cumsum(power_w * (POLL_MS // 1000))
+    result = []
+    for _ in range(2):
+        since_ms = int(random.integers(200, POLL_MS))
+        t1_ms = start_ms + since_ms
+        read_j = energy_j - power_w * (POLL_MS - since_ms) // 1000 + int(random.integers(0, KWH_J))
+        result.append((t1_ms - 100, t1_ms, read_j))
+    return result
 
 
 def curve(energies: list[tuple[Int64, Int64, Int64]], step_j: int) -> FacilityCurve:
@@ -68,9 +78,9 @@ def curve(energies: list[tuple[Int64, Int64, Int64]], step_j: int) -> FacilityCu
     return facility_curve(slots, terms, 0, DAYS * DAY_MS)
 
 
-def width(pair: FacilityCurve, start_ms: int, length_ms: int) -> Fraction:
+def width(both: FacilityCurve, start_ms: int, length_ms: int) -> Fraction:
     """Upper less lower bound of a window's PUE. [-]"""
-    result = window_result(pair, start_ms, start_ms + length_ms)
+    result = window_result(both, start_ms, start_ms + length_ms)
     assert result.pue_upper is not None
     assert result.pue_lower is not None
     return result.pue_upper - result.pue_lower
