@@ -29,7 +29,7 @@ types: $(MADE)/.dev
 
 unit: $(MADE)/.dev
 	@$(PYTEST) -q -n 2 tests/unit/pue --cov=pue --cov-branch --cov-report=term:skip-covered --cov-fail-under=100
-	@$(PYTEST) -q -n 2 tests/unit tests/property tests/fuzz tests/architecture --ignore=tests/unit/pue
+	@$(PYTEST) -q -n 2 tests/unit tests/property tests/reference tests/fuzz tests/architecture --ignore=tests/unit/pue
 
 bench: $(MADE)/.dev
 	@$(BIN)/python -m tests.bench

@@ -111,6 +111,9 @@ class Facility:
             self.cells.append(cells)
             self.edges.append(edges)
         self.before = [{i: replace(cell) for i, cell in cells.items()} for cells in self.cells]
+        self.marked = frozenset(
+            k for k, cells in enumerate(self.cells) if any("LIMIT_REFUTED" in c.marks for c in cells.values())
+        )
         self.broken: set[tuple[int, int]] = set()
         self.by_others = {
             (k, i) for k, cells in enumerate(self.cells) for i in cells if self.open_energy(k, i, False)[2]
@@ -129,7 +132,9 @@ class Facility:
 
     def limit(self, meter: str) -> Fraction:
         """Of the widest of its terms that are valid in the curve."""
-        return max((t.limit for k, t in enumerate(self.terms) if t.meter == meter and self.cells[k]), default=Fraction(0))
+        return max(
+            (t.limit for k, t in enumerate(self.terms) if t.meter == meter and self.cells[k]), default=Fraction(0)
+        )
 
     def edge(self, k: int, e: int, is_alone: bool) -> tuple[int, int]:
         """Below and above of a term at an edge: by the registers alone if its maximum power is refuted."""
@@ -145,7 +150,7 @@ class Facility:
         return cell.high_alone if is_alone else cell.high
 
     @cache  # noqa: B019
-    def flowed(self, i: int, is_alone: bool) -> tuple[dict[str, int], dict[str, int | None]]:
+    def flowed(self, i: int, alone: Refuted) -> tuple[dict[str, int], dict[str, int | None]]:
         """ "Bounds of a missing meter", steps 1 to 4: energy that flowed through each meter in slot i."""
         names, parent = self.family_meters()
         children = defaultdict(list)
@@ -159,10 +164,10 @@ class Facility:
             mosts: list[int | None] = []
             for k in present:
                 energy = self.before[k][i].energy
-                below_start, above_start = self.edge(k, i, is_alone)
-                below_end, above_end = self.edge(k, i + 1, is_alone)
-                high = self.high(k, i, is_alone)
-                leasts.append(max(0, energy + self.low(k, i, is_alone) - above_start - below_end))
+                below_start, above_start = self.edge(k, i, k in alone)
+                below_end, above_end = self.edge(k, i + 1, k in alone)
+                high = self.high(k, i, k in alone)
+                leasts.append(max(0, energy + self.low(k, i, k in alone) - above_start - below_end))
                 mosts.append(None if high is None else energy + high + below_start + above_end)
             c = self.limit(name)
             lowers[name] = math.floor(max(leasts, default=0) / (1 + c))
@@ -172,10 +177,8 @@ class Facility:
         depth = {name: self.depth(name, parent) for name in names}
         for name in sorted(names, key=lambda n: -depth[n]):
             lowers[name] = max(lowers[name], sum(lowers[child] for child in children[name]))
-        for name in sorted(names, key=lambda n: depth[n]):
-            above = parent.get(name)
-            if above is None:
-                continue
+        for name in sorted((n for n in names if n in parent), key=lambda n: depth[n]):
+            above = parent[name]
             most = uppers[above]
             has_term = any(t.meter == above and i in self.cells[k] for k, t in enumerate(self.terms))
             if most is None or not has_term:
@@ -200,7 +203,7 @@ class Facility:
             return 0, None if is_alone or not term.power_w else term.power_w * SLOT_S, False
         if not cell.is_unknown:
             return low, high, False
-        lowers, uppers = self.flowed(i, is_alone)
+        lowers, uppers = self.flowed(i, self.marked | {k} if is_alone else frozenset())
         c = self.limit(term.meter)
         below_start, above_start = self.edge(k, i, is_alone)
         below_end, above_end = self.edge(k, i + 1, is_alone)
@@ -228,11 +231,15 @@ class Facility:
     def find_contradictions(self) -> None:
         """ "Contradictions": three kinds, in this order, each on what the ones before left."""
         days = self.days()
-        for day in days:
-            broken = [(p, c) for p, c in self.weighing_families() if self.is_balance_broken(day, p, c)]
-            for parent, children in broken:
-                self.make_unknown(day, {parent, *children})
-                self.contradictions.append((day[0], day[-1] + 1, f"balance_broken:{parent}"))
+        broken = [
+            (parent, children, day)
+            for parent, children in self.weighing_families()
+            for day in days
+            if self.is_balance_broken(day, parent, children)
+        ]
+        for parent, children, day in broken:
+            self.make_unknown(day, {parent, *children})
+            self.contradictions.append((day[0], day[-1] + 1, f"balance_broken:{parent}"))
         for day in days:
             if self.is_below_one(day):
                 self.make_unknown(day, {t.meter for t in self.terms if t.weighs})
@@ -245,12 +252,11 @@ class Facility:
     def weighing_families(self) -> list[tuple[str, list[str]]]:
         weighing = list(dict.fromkeys(t.meter for t in self.terms if t.weighs))
         _, parent = self.family_meters()
-        families = []
-        for name in weighing:
-            children = [m for m in weighing if parent.get(m) == name]
-            if children:
-                families.append((name, children))
-        return families
+        families: dict[str, list[str]] = {}
+        for child in weighing:
+            if parent.get(child) in weighing:
+                families.setdefault(parent[child], []).append(child)
+        return list(families.items())
 
     def own(self, meter: str, i: int) -> list[int]:
         """Places of a meter's weighing terms that are valid in a slot."""
@@ -261,9 +267,7 @@ class Facility:
         meters = [parent, *children]
 
         def counts(i: int) -> bool:
-            return all(
-                self.own(m, i) and not any(self.cells[k][i].is_unknown for k in self.own(m, i)) for m in meters
-            )
+            return all(self.own(m, i) and not any(self.cells[k][i].is_unknown for k in self.own(m, i)) for m in meters)
 
         counting = [i for i in day if counts(i)]
         if not counting:
@@ -336,15 +340,15 @@ class Facility:
 
     # Windows
 
-    def in_window(self, k: int, f: int, l: int, is_alone: bool) -> tuple[int, int | None, int | None]:  # noqa: E741
+    def in_window(self, k: int, f: int, to: int, is_alone: bool) -> tuple[int, int | None, int | None]:
         """ "Meter in a window": lower and upper as they add up, and P x time; None where there is none."""
         term = self.terms[k]
-        inside = [i for i in range(f, l) if i in self.cells[k]]
+        inside = [i for i in range(f, to) if i in self.cells[k]]
         if not inside:
             return 0, 0, None
         most = ceil_div(term.power_w * SLOT_MS * len(inside), MILLI) if term.power_w else None
         below_first, above_first = self.edge(k, f, is_alone)
-        below_last, above_last = self.edge(k, l, is_alone)
+        below_last, above_last = self.edge(k, to, is_alone)
         opened = [self.open_energy(k, i, is_alone) for i in inside]
         energy = sum(self.cells[k][i].energy for i in inside)
         lower = energy + sum(low for low, _, _ in opened) - below_last - above_first
@@ -354,33 +358,33 @@ class Facility:
             upper = energy + sum(highs) + above_last + below_first
         return lower, upper, most
 
-    def refuted(self, f: int, l: int) -> Refuted:  # noqa: E741
+    def refuted(self, f: int, to: int) -> Refuted:
         """ "Meter in a window": terms whose maximum power the window refutes."""
         found = set()
         for k in range(len(self.terms)):
-            lower, _, most = self.in_window(k, f, l, False)
-            is_marked = any("LIMIT_REFUTED" in self.cells[k][i].marks for i in range(f, l) if i in self.cells[k])
+            lower, _, most = self.in_window(k, f, to, False)
+            is_marked = any("LIMIT_REFUTED" in self.cells[k][i].marks for i in range(f, to) if i in self.cells[k])
             if most is not None and (is_marked or lower > most):
                 found.add(k)
         return frozenset(found)
 
     @cache  # noqa: B019
-    def meters_in_window(self, f: int, l: int, version: int) -> tuple[list[Bounds], Refuted]:  # noqa: E741
-        refuted = self.refuted(f, l)
+    def meters_in_window(self, f: int, to: int, version: int) -> tuple[list[Bounds], Refuted]:
+        refuted = self.refuted(f, to)
         bounds: list[Bounds] = []
         for k in range(len(self.terms)):
-            lower, upper, most = self.in_window(k, f, l, k in refuted)
+            lower, upper, most = self.in_window(k, f, to, k in refuted)
             if k not in refuted and most is not None:
                 upper = most if upper is None else min(upper, most)
             bounds.append((max(0, lower), upper))
         return bounds, refuted
 
-    def meter_in_window(self, k: int, f: int, l: int) -> tuple[Bounds, bool]:  # noqa: E741
+    def meter_in_window(self, k: int, f: int, to: int) -> tuple[Bounds, bool]:
         """ "Meter in a window": bounds, and whether the window refutes P."""
-        bounds, refuted = self.meters_in_window(f, l, len(self.broken))
+        bounds, refuted = self.meters_in_window(f, to, len(self.broken))
         return bounds[k], k in refuted
 
-    def sums(self, f: int, l: int, side: str) -> Bounds:  # noqa: E741
+    def sums(self, f: int, to: int, side: str) -> Bounds:
         """ "Window", Bounds: of E_DC (a) or E_IT (b)."""
         lower: Fraction | None = Fraction(0)
         upper: Fraction | None = Fraction(0)
@@ -388,7 +392,7 @@ class Facility:
         for k, weight in enumerate(weights):
             if weight == 0:
                 continue
-            least, most = self.meter_in_window(k, f, l)[0]
+            least, most = self.meter_in_window(k, f, to)[0]
             for_lower, for_upper = (least, most) if weight > 0 else (most, least)
             lower = None if lower is None or for_lower is None else lower + weight * for_lower
             upper = None if upper is None or for_upper is None else upper + weight * for_upper
@@ -426,30 +430,30 @@ class Facility:
             if any(i in self.cells[k] for i in slots)
         ]
 
-    def window_u(self, f: int, l: int, it_j: int) -> float | None:  # noqa: E741
+    def window_u(self, f: int, to: int, it_j: int) -> float | None:
         """ "Uncertainty of PUE": of the counted energy, or of the middle of the bounds without counted IT energy."""
         if it_j > 0:
-            slots = [i for i in range(f, l) if self.is_counted(i)]
-            return u_pue(self.counted(self.known(slots), range(f, l)))
+            slots = [i for i in range(f, to) if self.is_counted(i)]
+            return u_pue(self.counted(self.known(slots), range(f, to)))
         middles = []
         for k in range(len(self.terms)):
-            lower, upper = self.meter_in_window(k, f, l)[0]
+            lower, upper = self.meter_in_window(k, f, to)[0]
             middles.append(lower if upper is None else (lower + upper) // 2)
-        return u_pue(self.counted(middles, range(f, l)))
+        return u_pue(self.counted(middles, range(f, to)))
 
-    def reasons(self, f: int, l: int, it_j: int) -> tuple[str, ...]:  # noqa: E741
+    def reasons(self, f: int, to: int, it_j: int) -> tuple[str, ...]:
         """ "Window", Reasons."""
         result = []
         for k, t in enumerate(self.terms):
-            inside = [self.cells[k][i] for i in range(f, l) if i in self.cells[k]]
+            inside = [self.cells[k][i] for i in range(f, to) if i in self.cells[k]]
             if not inside:
                 continue
-            window_end = self.starts[0] + l * SLOT_MS
+            window_end = self.starts[0] + to * SLOT_MS
             end = window_end if t.to_ms is None else min(window_end, t.to_ms)
             says = [
                 ("required_meter_missing", t.required and any(c.is_unknown for c in inside)),
-                ("bounds_from_other_meters", any((k, i) in self.by_others for i in range(f, l))),
-                ("limit_refuted", t.weighs and self.meter_in_window(k, f, l)[1]),
+                ("bounds_from_other_meters", any((k, i) in self.by_others for i in range(f, to))),
+                ("limit_refuted", t.weighs and self.meter_in_window(k, f, to)[1]),
                 ("accuracy_class_unknown", t.weighs and not t.is_class_known),
                 ("calibration_unknown", t.weighs and not t.is_calibration_known),
                 (
@@ -463,9 +467,9 @@ class Facility:
             result.append("no_it_energy")
         return tuple(dict.fromkeys(result))
 
-    def shares(self, f: int, l: int) -> dict[str, Fraction]:  # noqa: E741
+    def shares(self, f: int, to: int) -> dict[str, Fraction]:
         """ "Marks of a slot": per mark its share of energy."""
-        slots = [i for i in range(f, l) if self.is_counted(i)]
+        slots = [i for i in range(f, to) if self.is_counted(i)]
         result: dict[str, list[Fraction]] = defaultdict(list)
         for side in "ab":
             energy: dict[str, Fraction] = defaultdict(Fraction)
@@ -487,14 +491,14 @@ class Facility:
     def window(self, from_ms: int, to_ms: int) -> Window:
         """ "Window"."""
         f = (from_ms - self.starts[0]) // SLOT_MS
-        l = (to_ms - self.starts[0]) // SLOT_MS  # noqa: E741
-        total_j = self.curve(l, "a") - self.curve(f, "a")
-        it_j = self.curve(l, "b") - self.curve(f, "b")
-        total = self.sums(f, l, "a")
-        it = self.sums(f, l, "b")
+        to = (to_ms - self.starts[0]) // SLOT_MS
+        total_j = self.curve(to, "a") - self.curve(f, "a")
+        it_j = self.curve(to, "b") - self.curve(f, "b")
+        total = self.sums(f, to, "a")
+        it = self.sums(f, to, "b")
         marks: set[str] = set()
         for t, cells in zip(self.terms, self.cells, strict=True):
-            for i in range(f, l):
+            for i in range(f, to):
                 if t.weighs and i in cells:
                     marks |= cells[i].marks
         lower = None
@@ -507,26 +511,24 @@ class Facility:
             it_j,
             total,
             it,
-            1 - Fraction(sum(self.gap(i) for i in range(f, l)), l - f) / SLOT_MS,
+            1 - Fraction(sum(self.gap(i) for i in range(f, to)), to - f) / SLOT_MS,
             marks,
-            self.shares(f, l),
-            self.window_u(f, l, it_j),
+            self.shares(f, to),
+            self.window_u(f, to, it_j),
             Fraction(total_j, it_j) if it_j > 0 else None,
             lower,
             Fraction(total[1], it[0]) if total[1] is not None and it[0] > 0 else None,
-            self.reasons(f, l, it_j),
-            tuple(dict.fromkeys(code for start, end, code in self.contradictions if start < l and f < end)),
+            self.reasons(f, to, it_j),
+            tuple(dict.fromkeys(code for start, end, code in self.contradictions if start < to and f < end)),
         )
 
 
-def lay_out(
-    term: Term, slots: Mapping[int, Slot], starts: Sequence[int]
-) -> tuple[dict[int, Cell], list[EdgeBounds]]:
+def lay_out(term: Term, slots: Mapping[int, Slot], starts: Sequence[int]) -> tuple[dict[int, Cell], list[EdgeBounds]]:
     """ "Facility": a term's slots, by their place, and the bounds at all edges."""
     valid = [
         i for i, start in enumerate(starts) if start >= term.from_ms and (term.to_ms is None or start < term.to_ms)
     ]
-    cells = {}
+    cells: dict[int, Cell] = {}
     edges = [EdgeBounds() for _ in range(len(starts) + 1)]
     if not valid:
         return cells, edges

@@ -1,14 +1,17 @@
-"""Hostile meters and facilities as plain data, from a seed: everything that METHOD.md speaks of, in odd combinations."""
+"""Hostile meters, facilities and facts as plain data, from a seed: all METHOD.md speaks of, in odd combinations."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from fractions import Fraction
 from random import Random
+from typing import Any
 
 from tests.reference.exact import SLOT_MS, half_up
 from tests.reference.facility import Term
+from tests.reference.findings import Period
 from tests.reference.registers import Reading, Slot, Version
 
 EPOCH_MS = 1_774_915_200_000  # the last day of March 2026, a slot's start
@@ -333,7 +336,15 @@ class Facility:
     least_it_w: Fraction
 
 
-ZONES = ("UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Asia/Kathmandu")
+ZONES = (
+    "UTC",
+    "Asia/Shanghai",
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+)
 WEIGHTS = (0, 1, 1, 1, -1, Fraction(1, 2), Fraction(-1, 3), Fraction(13, 10))
 
 
@@ -358,8 +369,8 @@ def facility(seed: int) -> Facility:
     windows = [(start, end)]
     for _ in range(4):
         f = rng.randrange((end - start) // SLOT_MS)
-        l = rng.randrange(f + 1, (end - start) // SLOT_MS + 1)
-        windows.append((start + f * SLOT_MS, start + l * SLOT_MS))
+        to = rng.randrange(f + 1, (end - start) // SLOT_MS + 1)
+        windows.append((start + f * SLOT_MS, start + to * SLOT_MS))
     it_power = rng.choice((0, 0, 500, 10_000, 400_000))
     return Facility(seed, terms, slots, start, end, windows, zone, Fraction(it_power, rng.choice((1, 100, 7))))
 
@@ -449,3 +460,120 @@ def meter_slots(
             result.append(slot)
         at += SLOT_MS * rng.choice((1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3))
     return result
+
+
+# Findings
+
+
+REGIONS = ("530100", "530000", "110105", "440300", "DE", "DEBY", "FR")
+LIMITS = (Fraction("1.2"), Fraction("1.25"), Fraction("1.3"), Fraction("1.35"), Fraction("1.5"))
+
+
+def facts(rng: Random, on: date) -> dict[str, Any]:
+    """What a registry may know of a facility on a day."""
+
+    def day(*around: date) -> date:
+        return rng.choice(around) + timedelta(days=rng.choice((-400, -1, 0, 1, 700)))
+
+    return {
+        "facility": "f",
+        "on": on,
+        "region": rng.choice(REGIONS),
+        "stage": rng.choice(("existing", "existing", "existing", "under_construction", "proposed")),
+        "build": rng.choice(("new", "new", "existing", "rebuild", "expansion")),
+        "standard_racks": rng.choice((None, 0, 2999, 3000, 9999, 10_000)),
+        "it_power_kw": rng.choice((None, 299, 300, 1_000.0, 4_000.5, 40_000)),
+        "annual_kwh": rng.choice((None, 4_999_999, 5_000_000)),
+        "approved_on": rng.choice((None, day(date(2024, 2, 29)))),
+        "commissioned_on": rng.choice((None, date(2024, 2, 29), day(date(2026, 7, 1)), day(on))),
+        "operating_from_ms": None,
+        "hub_cluster": rng.choice((None, "", "x")),
+        "green_grade": rng.choice(("", "3A", "4A", "5A")),
+        "green_grade_certificate": rng.choice(("", "n")),
+        "green_grade_valid_to": rng.choice((None, on, on + timedelta(days=1), on - timedelta(days=1))),
+        "siting_exception": rng.choice(("", "why")),
+        "incentives": rng.choice((None, (), ("land",))),
+        "transition_until": rng.choice((None, None, None, on, on + timedelta(days=1), on - timedelta(days=1))),
+    }
+
+
+def period(rng: Random, to_ms: int) -> Period | None:
+    """A year, good or with defects; its figures near the limits that rules state."""
+    if rng.random() < 0.1:
+        return None
+    length = rng.choice((365, 366)) * 86_400_000 + rng.choice((0, 0, 0, 7_200_000, -7_200_000, 3_600_000))
+    length += rng.choice((0,) * 40 + (900_000, -900_000, -30 * 86_400_000))
+    it_j = rng.choice((10**13, 10**15, 10**15 + 7, 3 * 10**10, 0))
+    pue = (
+        rng.choice(LIMITS)
+        + rng.choice((0, 0, Fraction(1, 10**9), Fraction(-1, 10**9), Fraction(1, 100), -1))
+        + Fraction(rng.randrange(-30, 31), 1000)
+    )
+    total_j = max(0, math.floor(pue * it_j)) if it_j else rng.choice((0, 10**13))
+    width = rng.choice((0, 0, Fraction(1, 1000), Fraction(3, 100), Fraction(1, 2)))
+    found = Fraction(total_j, it_j) if it_j else None
+    lower = found - width if found is not None else rng.choice((None, Fraction(0), Fraction(2)))
+    upper = found + width if found is not None else rng.choice((None, Fraction(5)))
+    if rng.random() < 0.08:
+        upper = None
+    codes = (
+        "required_meter_missing:m1",
+        "bounds_from_other_meters:m1",
+        "limit_refuted:m2",
+        "accuracy_class_unknown:m1",
+        "calibration_unknown:m2",
+        "calibration_expired:m1",
+        "clock_unsynchronised:m1",
+    )
+    reasons = [code for code in codes if rng.random() < 0.08]
+    if not it_j:
+        reasons.append("no_it_energy")
+    return Period(
+        to_ms - length,
+        to_ms,
+        total_j,
+        it_j,
+        rng.choice((None, it_j, it_j + 10**12, 10**16)),
+        rng.choice((Fraction(1), Fraction(1), Fraction(1), Fraction(96, 100), Fraction(95, 100), Fraction(0))),
+        rng.choice(
+            (
+                {},
+                {},
+                {"estimated": Fraction(5, 100)},
+                {"estimated": Fraction(3, 100), "integrated": Fraction(2001, 100_000)},
+                {"integrated": Fraction(1)},
+            )
+        ),
+        rng.choice((None, 0.0, 0.0000004, 0.003, 0.0075, 0.0237))
+        if found is None
+        else rng.choice((0.0, 0.003, 0.0075, 0.0123456789, None)),
+        found,
+        None if lower is None else max(Fraction(0), lower),
+        upper,
+        tuple(reasons),
+        tuple(c for c in ("balance_broken:m0", "pue_below_one", "no_it_load") if rng.random() < 0.06),
+    )
+
+
+@dataclass
+class Case:
+    facts: dict[str, Any]
+    earlier: list[dict[str, Any]]
+    window: Period | None
+
+
+def case(seed: int) -> Case:
+    rng = Random(f"finding {seed}")
+    on = date(2025, 1, 1) + timedelta(days=rng.choice((0, 1, 364, 365, 546, 911, 1_000, 2_007)))
+    to_ms = (on - date(1970, 1, 1)).days * 86_400_000
+    window = period(rng, to_ms)
+    own = facts(rng, on)
+    if rng.random() < 0.7:  # so that many rules apply
+        own |= {"stage": "existing", "build": "new", "standard_racks": 12_000, "transition_until": None}
+    start = to_ms if window is None else window.from_ms
+    own["operating_from_ms"] = rng.choice((None, 0, start, start + 1))
+    earlier = []
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        other = facts(rng, on - timedelta(days=rng.randrange(1, 300)))
+        earlier.append({name: rng.choice((own[name], own[name], other[name])) for name in own} | {"on": other["on"]})
+    return Case(own, earlier, window)

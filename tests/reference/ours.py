@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from pue.contract.errors import Fatal
 from pue.contract.quality import Flag
 from pue.contract.series import SeriesKey
 from pue.energy.facility import facility_curve
@@ -16,7 +18,9 @@ from pue.energy.power import power_slots
 from pue.energy.registers import RegisterVersion, register_slots
 from pue.energy.rolling import WindowResult, window_result
 from pue.energy.slots import Samples, Slots
-from tests.reference import facility, hostile
+from pue.judgement.findings import Facts, Finding, judge
+from pue.judgement.policy import Rule, load_profile
+from tests.reference import facility, findings, hostile
 from tests.reference.exact import OUT_OF_RANGE
 from tests.reference.registers import Reading, Slot, Version
 
@@ -50,7 +54,7 @@ def slots(kind: str, readings: Sequence[Reading], versions: Sequence[Version], m
 
 def plain(found: Slots) -> list[Slot]:
     return [
-        Slot(*(int(getattr(found, name)[i]) for name in COLUMNS), marks=marks(int(found.flags[i])))
+        Slot(**{name: int(getattr(found, name)[i]) for name in COLUMNS}, marks=marks(int(found.flags[i])))
         for i in range(len(found.start_ms))
     ]
 
@@ -63,7 +67,7 @@ def table(found: Sequence[Slot]) -> Slots:
     columns = [np.array([getattr(s, name) for s in found], dtype=np.int64) for name in COLUMNS]
     flags = np.array([sum(int(Flag[name]) for name in s.marks) for s in found], dtype=np.int64)
     nothing = np.zeros(len(found), dtype=np.int64)
-    return Slots(*columns, flags, nothing, nothing.copy())
+    return Slots(*[*columns, flags, nothing, nothing.copy()])
 
 
 def key(meter: str) -> SeriesKey:
@@ -122,3 +126,58 @@ def window(w: WindowResult) -> facility.Window:
         w.reasons,
         w.contradictions,
     )
+
+
+POLICIES = ("beijing-2024", "cn-national", "de-enefg", "shenzhen-2024", "yunnan-2022-draft")
+
+
+def rules() -> list[Rule]:
+    """All rules that come with the package."""
+    return [rule for name in POLICIES for rule in load_profile(name).rules]
+
+
+def plain_rule(rule: Rule) -> dict[str, Any]:
+    """A rule as plain data."""
+    data: dict[str, Any] = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
+    for name in ("scale", "applies_to", "gates", "citation"):
+        data[name] = dict(data[name])
+    for name in ("status", "kind", "scale_source"):
+        data[name] = str(getattr(data[name], "value", data[name]))
+    return data
+
+
+def finding(rule: Rule, case: hostile.Case) -> findings.Found | None:
+    """None if the window is no year."""
+    p = case.window
+    result = None
+    if p is not None:
+        unbounded = OUT_OF_RANGE if p.it_upper_j is None else p.it_upper_j
+        result = WindowResult(
+            p.from_ms,
+            p.to_ms,
+            p.total_j,
+            p.it_j,
+            0,
+            OUT_OF_RANGE,
+            0,
+            unbounded,
+            p.coverage,
+            0,
+            p.shares,
+            p.u_pue,
+            p.pue,
+            p.pue_lower,
+            p.pue_upper,
+            p.reasons,
+            p.contradictions,
+        )
+    try:
+        return plain_finding(judge(rule, Facts(**case.facts), result, [Facts(**e) for e in case.earlier]))
+    except Fatal:
+        return None
+
+
+def plain_finding(f: Finding) -> findings.Found:
+    simple = None if f.simple_outcome is None else str(f.simple_outcome.value)
+    guarded = None if f.guarded_outcome is None else str(f.guarded_outcome.value)
+    return findings.Found(str(f.outcome.value), f.reasons, f.binding, simple, guarded, f.p_within)

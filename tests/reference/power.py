@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -106,7 +107,7 @@ def power_slots(readings: Iterable[Reading], versions: Sequence[Version], max_ga
     end_ms = slot_of(points[-1].t1) + SLOT_MS
     slots = [Slot(start) for start in range(start_ms, end_ms, SLOT_MS)]
     longest_ms = min(LONGEST_MS, max_gap_ms)
-    intervals = [Interval(a, b, own, longest_ms) for a, b in zip(points, points[1:], strict=False)]
+    intervals = [Interval(a, b, own, longest_ms) for a, b in itertools.pairwise(points)]
 
     def level(moment: int) -> int:
         total = Fraction(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Version(NamedTuple):
 class Reading(NamedTuple):
     t0: int
     t1: int
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
     quality: int
     order: int
 
@@ -62,7 +63,7 @@ class Point(NamedTuple):
 
     t0: int
     t1: int
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
     version: int
     quality: int = 0
     declared: str = ""
@@ -268,9 +269,12 @@ def with_refuted(points: Sequence[Point], versions: Sequence[Version]) -> list[s
 
     def is_taken_back(i: int) -> bool:
         after = next((j for j in range(i + 1, len(names)) if names[j] == "reset"), None)
-        if after is not None and after - i <= TAKEN_BACK_WITHIN:
-            if relation(points[i], points[after + 1], versions) in AGREE:
-                return True
+        if (
+            after is not None
+            and after - i <= TAKEN_BACK_WITHIN
+            and relation(points[i], points[after + 1], versions) in AGREE
+        ):
+            return True
         before = next((j for j in range(i - 1, -1, -1) if names[j] == "reset"), None)
         if before is not None and i - before <= TAKEN_BACK_BEFORE:
             return relation(points[before], points[i + 1], versions) in AGREE
@@ -383,7 +387,7 @@ class Curve:
     def later(self, edge: int, n: int) -> tuple[list[int], int | None]:
         """Readings of the stretch passed over because their t0 < e, and the first one with t0 >= e."""
         at_edge = self.points[n].t0 == edge == self.points[n].t1
-        passed = []
+        passed: list[int] = []
         for j in self.mates(n):
             if j < n or (j == n and not at_edge):
                 continue
@@ -418,7 +422,8 @@ class Curve:
     def resolution(self, n: int) -> int:
         """What a float32 register may round between the two readings around an edge. [J]"""
         counts = [self.points[n].count, *(p.count for p in self.points[n + 1 : n + 2])]
-        return self.hidden(n) * (max(counts) // FLOAT32_COUNTS)
+        steps: int = max(counts) // FLOAT32_COUNTS
+        return self.hidden(n) * steps
 
 
 class Edge(NamedTuple):
@@ -576,7 +581,7 @@ def quality_marks(points: Sequence[Point]) -> list[Mark]:
     """What readings say of themselves is a mark of both intervals beside them."""
     return [
         Mark(left.t1, right.t1, name)
-        for left, right in zip(points, points[1:], strict=False)
+        for left, right in itertools.pairwise(points)
         for bit, name in QUALITY_MARKS.items()
         if (left.quality | right.quality) & bit
     ]
