@@ -113,9 +113,9 @@ def _cut(both: Int64, low: int, high: int, around: Surroundings, *, all_before: 
     last_needed_ms = around.needed(_onwards(both, to_ms, around))
     if (first_needed_ms is None and not all_before) or (last_needed_ms is None and not all_after):
         return None
-    edges = np.searchsorted(
-        both[0], (-ENDLESS_MS if first_needed_ms is None else first_needed_ms, (last_needed_ms or ENDLESS_MS) + 1)
-    )
+    since_ms = -ENDLESS_MS if first_needed_ms is None else first_needed_ms
+    until_ms = ENDLESS_MS if last_needed_ms is None else last_needed_ms + 1
+    edges = np.searchsorted(both[0], (since_ms, until_ms))
     return Extent(both[:, edges[0] : edges[1]], from_ms, to_ms)
 
 

@@ -51,7 +51,7 @@ class Register(_Base, frozen=True, kw_only=True):
     quantity: QuantityName
     unit: str
     exponent: Annotated[int, msgspec.Meta(ge=-9, le=9)]
-    modulus: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    modulus: Annotated[int, msgspec.Meta(gt=0, lt=1 << 62)] | None = None
 
     @property
     def step(self) -> Fraction:

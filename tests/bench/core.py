@@ -213,7 +213,7 @@ def fleet() -> list[Row]:
 
 
 def year() -> list[Row]:
-    """Fifty meters' raw readings of a year to PUE, coverage, bounds and uncertainty; thirty feed the site, twenty IT."""
+    """Raw readings of fifty meters' year to PUE, coverage, bounds and uncertainty; thirty feed the site, twenty IT."""
     own = [register(SEED + meter) for meter in range(5)]
     samples = [own[meter % len(own)] for meter in range(50)]
     keys = [SeriesKey("s", f"m{meter}", "energy_import") for meter in range(50)]
