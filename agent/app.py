@@ -130,7 +130,8 @@ class Agent:
             for task in [stopped, *tasks]:
                 task.cancel()
             await asyncio.gather(stopped, *tasks, return_exceptions=True)
-            appended, waiting = self._metrics.total_appended, self._spool.backlog().batches
+            appended = self._metrics.total_appended
+            waiting = self._spool.backlog().batches
             log.info("stopped; %d readings appended, %d batches wait for the collector", appended, waiting)
 
     def _begin(self) -> None:
@@ -203,7 +204,8 @@ class Agent:
         return min(MAX_BATCH_BYTES, self._publisher.max_packet_bytes or MAX_BATCH_BYTES)
 
     def _make_publisher(self) -> Publisher:
-        agent, mqtt = self._settings.agent, self._settings.mqtt
+        agent = self._settings.agent
+        mqtt = self._settings.mqtt
         tls = mqtt.tls.context() if mqtt.tls else None
         return Publisher(
             agent.id,

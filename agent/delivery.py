@@ -138,5 +138,6 @@ class ReconnectDelay:
 
     def take_s(self) -> float:
         """Delay before the next attempt. [s]"""
-        delay_s, self._next_s = self._next_s, min(self._next_s * 2, 30.0)
+        delay_s = self._next_s
+        self._next_s = min(self._next_s * 2, 30.0)
         return delay_s

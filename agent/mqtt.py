@@ -83,7 +83,9 @@ class Session:
         generation: int,
         report: Callable[[BrokerEvent], None],
     ) -> None:
-        self._host, self._port, self._tls = host, port, tls
+        self._host = host
+        self._port = port
+        self._tls = tls
         self._topics = {leaf: topic(shard, agent, leaf) for leaf in ("data", "state", "meta", "ack")}
         self._agent = agent
         self._generation = generation

@@ -116,13 +116,15 @@ def coalesce(spec: Modbus, wanted: Iterable[tuple[int, ModbusQuantity]]) -> tupl
 
 
 def _joins(spec: Modbus, block: Sequence[tuple[int, ModbusQuantity]], quantity: ModbusQuantity) -> bool:
-    start, last = block[0][1].addr, block[-1][1]
+    start = block[0][1].addr
+    last = block[-1][1]
     close = quantity.addr - (last.addr + last.words) <= spec.gap
     return close and quantity.addr + quantity.words - start <= spec.max_regs
 
 
 def _read(fc: int, block: Sequence[tuple[int, ModbusQuantity]]) -> RegisterRead:
-    start, last = block[0][1].addr, block[-1][1]
+    start = block[0][1].addr
+    last = block[-1][1]
     parts = tuple(Part(point, quantity.addr - start, quantity.words) for point, quantity in block)
     return RegisterRead(fc, start, last.addr + last.words - start, parts)
 

@@ -88,7 +88,8 @@ def decode_answers(
 
 
 def _decode(answer: Answer, point: PlannedPoint, last_counts: dict[int, int]) -> Reading:
-    count, quality = None, answer.quality
+    count = None
+    quality = answer.quality
     if not quality:
         count, quality = decode(answer.raw, point.code)
     if count is not None and point.is_counter:
@@ -106,7 +107,8 @@ def readings_bodies(readings: Sequence[Reading], max_bytes: int = MAX_BATCH_BYTE
         cost = _ROW_BYTES + len(reading.raw)
         if rows and size + cost > max_bytes:
             yield _body(rows)
-            rows, size = [], 0
+            rows = []
+            size = 0
         rows.append(reading)
         size += cost
     if rows:

@@ -216,7 +216,8 @@ class Publisher:
             self._session.publish_meta(payload)
 
     async def _leave(self) -> None:
-        session, self._session = self._session, None
+        session = self._session
+        self._session = None
         if session is None:
             return
         if self._delivery.is_connected:
@@ -288,7 +289,8 @@ class Publisher:
     def _settle(self, ack: Ack, verdict: Settle) -> None:
         self._log_refused(ack)
         owner = (ack.collector, ack.generation)
-        anew, self._heard[ack.epoch] = self._heard.get(ack.epoch) != owner, owner
+        anew = self._heard.get(ack.epoch) != owner
+        self._heard[ack.epoch] = owner
         settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed, anew=anew)
         self._metrics.acked.inc(settled)
         self._delivery.acknowledged(ack.epoch, verdict.ranges, self._now_s())

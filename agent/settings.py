@@ -209,7 +209,8 @@ def _cross_check(settings: AgentSettings, profiles: dict[str, MeterProfile]) -> 
     yield from _duplicates("link", [link.id for link in settings.link])
     yield from _duplicates("meter", [meter.id for meter in settings.meter])
     for at, meter in enumerate(settings.meter):
-        link, profile = links.get(meter.link), profiles.get(meter.profile)
+        link = links.get(meter.link)
+        profile = profiles.get(meter.profile)
         if link is None:
             yield "meter", at, f"link: {meter.link!r} is not one of the links {', '.join(links)}"
         if profile is None:

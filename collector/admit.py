@@ -373,11 +373,14 @@ def _approval(batch: ConfigBatch, place: Place, enrolled: Enrolled) -> Iterator[
 
 def _event(event: Event, place: Place) -> Iterator[Incident]:
     if isinstance(event, Dropped):
-        kind, detail = IncidentKind.DROPPED, f"{event.epoch}/{event.from_seq}..{event.to_seq}: {event.reason}"
+        kind = IncidentKind.DROPPED
+        detail = f"{event.epoch}/{event.from_seq}..{event.to_seq}: {event.reason}"
     elif isinstance(event, Restored):
-        kind, detail = IncidentKind.RESTORED, f"after {event.old_epoch}/{event.head_seq}: {event.reason}"
+        kind = IncidentKind.RESTORED
+        detail = f"after {event.old_epoch}/{event.head_seq}: {event.reason}"
     elif isinstance(event, ClockJump):
-        kind, detail = IncidentKind.CLOCK_JUMP, f"{event.step_ms} ms at {event.at_ms}"
+        kind = IncidentKind.CLOCK_JUMP
+        detail = f"{event.step_ms} ms at {event.at_ms}"
     elif isinstance(event, MeterReplaced):
         kind = IncidentKind.METER_REPLACED
         detail = f"{event.meter}/{event.quantity}: {event.old_serial} {event.old_final_count} -> {event.new_serial}"

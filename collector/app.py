@@ -25,10 +25,12 @@ from pue.contract.errors import Fatal, PueError
 
 log = logging.getLogger(__name__)
 
-LEDGER, TOPOLOGIES = "ledger", "topology"
+LEDGER = "ledger"
+TOPOLOGIES = "topology"
 """Folders in the state directory."""
 LIVE_CHUNK_READINGS = 50_000
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 def clock_ms() -> int:
@@ -93,7 +95,8 @@ def opened(settings: Document) -> Iterator[Parts]:
     Fatal
         If another process owns a shard, or a file cannot be used.
     """
-    mine, ledgers = settings.collector, {}
+    mine = settings.collector
+    ledgers = {}
     with ExitStack() as stack:
         for shard in mine.shards:
             ledgers[shard] = stack.enter_context(closing(Ledger(ledger_directory(mine.state_dir, shard))))

@@ -56,12 +56,14 @@ class Chunk:
 
     def add_batch(self, record: int, batch: DataBatch, points: Points) -> None:
         """Readings of a data batch; those of points it has not are reported and left out."""
-        columns, point = batch_columns(batch, record), np.array(batch.body.point, np.int64)
+        columns = batch_columns(batch, record)
+        point = np.array(batch.body.point, np.int64)
         inside = point < len(points.keys)
         if not inside.all():
             words = f"batch {batch.agent}/{batch.epoch}/{batch.seq} refers to points its configuration has not"
             self.report(IncidentKind.BAD_POINT, batch, words, words)
-            columns, point = columns[:, inside], point[inside]
+            columns = columns[:, inside]
+            point = point[inside]
         points.rescale(point, columns)
         self._add(record, batch, self._numbers_of(points)[point], columns)
 
@@ -103,7 +105,8 @@ class Chunk:
         self.readings += columns.shape[1]
 
     def _piece(self, columns: Int64) -> Piece:
-        arrived, valued = columns[T1], has_value(columns[QUALITY])
+        arrived = columns[T1]
+        valued = has_value(columns[QUALITY])
         if (arrived[1:] > arrived[:-1]).all():
             return Piece(columns, columns[:, :0], arrived, valued)
         ranked = columns[:, self._by_time(columns)]

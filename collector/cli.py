@@ -22,7 +22,8 @@ app = typer.Typer(
 
 Config = Annotated[Path, typer.Option("--config", help="TOML file; see collector/README.md.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and every step.")]
-EXIT_UNEXPECTED, EXIT_WRONG = 1, 2
+EXIT_UNEXPECTED = 1
+EXIT_WRONG = 2
 
 
 def main() -> None:

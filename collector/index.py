@@ -66,7 +66,8 @@ class Index:
 
     def keep(self, commit: Commit, record: int) -> None:
         """File a batch that stands, or is about to stand, in the ledger."""
-        place, batch = commit.place, commit.batch
+        place = commit.place
+        batch = commit.batch
         self.db.execute(
             "INSERT OR IGNORE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
             (place.agent, place.epoch, place.seq, commit.sha256, batch.prev, place.shard, record),
@@ -211,7 +212,8 @@ class Index:
         return ledger.committed - start
 
     def _file_event(self, commit: Commit) -> None:
-        place, batch = commit.place, commit.batch
+        place = commit.place
+        batch = commit.batch
         event = batch.body
         if isinstance(event, Dropped):
             row = (place.agent, event.epoch, event.from_seq, event.to_seq, event.reason)

@@ -48,7 +48,8 @@ class InfluxStore:
     def __init__(self, settings: SeriesSettings) -> None:
         assert settings.url is not None
         self._url = settings.url.rstrip("/")
-        self._org, self._bucket = settings.org, settings.bucket
+        self._org = settings.org
+        self._bucket = settings.bucket
         self._headers = {"Authorization": f"Token {settings.token}"} if settings.token else {}
         self._client = InfluxDBClient(
             self._url,
@@ -181,7 +182,8 @@ class InfluxStore:
 
 def lines(rows: Rows) -> Iterator[bytes]:
     """Line protocol, one line per row; a reading without a value has no count."""
-    key, table = rows.key, rows.table
+    key = rows.key
+    table = rows.table
     start = f"{table.measurement},meter={key.meter},quantity={key.quantity},site={key.site} "
     full = _pattern(start, table.fields)
     bare = _pattern(start, [name for name in table.fields if name != "count"])

@@ -68,7 +68,8 @@ def read_frame(file: BinaryIO) -> Record | None:
     start = file.read(FRAME_BYTES)
     if len(start) < FRAME_BYTES:
         return None
-    header, (crc,) = start[: HEADER.size], CRC.unpack(start[HEADER.size :])
+    header = start[: HEADER.size]
+    (crc,) = CRC.unpack(start[HEADER.size :])
     magic, size, number, received_ms = HEADER.unpack(header)
     if magic != MAGIC or size > MAX_BODY_BYTES:
         return None
@@ -224,7 +225,8 @@ class Ledger:
     def _roll(self) -> None:
         """Begin a new segment if the last one is full."""
         if self._file.seek(0, os.SEEK_END) >= self._segment_bytes:
-            full, self._file = self._file, self._new_segment(self.committed)
+            full = self._file
+            self._file = self._new_segment(self.committed)
             full.close()
 
     def _own(self) -> int:
@@ -258,7 +260,8 @@ class Ledger:
         end = 0
         with path.open("rb") as scan:
             for record in frames(scan):
-                count, end = record.number + 1, scan.tell()
+                count = record.number + 1
+                end = scan.tell()
         file = path.open("r+b", buffering=0)
         try:
             self._put_aside(file, end, count)

@@ -130,7 +130,8 @@ class Projector:
     # Reading the ledger
 
     def _gather(self, shard: str, start: int, end: int, enrolled: Enrolled) -> tuple[Chunk, int]:
-        chunk, stop = Chunk(shard), start
+        chunk = Chunk(shard)
+        stop = start
         for record in self._ledgers[shard].records(start, min(end, start + CHUNK_RECORDS)):
             self._take(record, chunk, enrolled)
             stop = record.number + 1
@@ -198,7 +199,8 @@ class Projector:
     # What changes
 
     def _changes(self, chunk: Chunk, refresher: Refresher) -> Changes:
-        changes, pieces = Changes(), chunk.pieces()
+        changes = Changes()
+        pieces = chunk.pieces()
 
         def precedes(left: int, right: int) -> bool:
             return self._order_of(chunk, left) < self._order_of(chunk, right)
@@ -274,7 +276,8 @@ def _changed(chunk: Chunk, changes: Changes) -> dict[str, int]:
 
 
 def _dead_letter(letter: tuple[bytes, str]) -> Incident:
-    line, reason = letter[0].decode(errors="replace"), letter[1]
+    line = letter[0].decode(errors="replace")
+    reason = letter[1]
     series = line.partition(" ")[0]
     site = series.rpartition("site=")[2]
     return Incident(IncidentKind.DEAD_LETTER, site, "", series, f"the series store refuses {line}: {reason}")

@@ -17,7 +17,8 @@ def rebuild_all(parts: Parts) -> int:
 
     A store of an earlier release is taken over this way: nothing of it is read.
     """
-    enrolled, settings = parts.enrolled(), parts.settings
+    enrolled = parts.enrolled()
+    settings = parts.settings
     state_dir = settings.collector.state_dir
     with closing(connect(state_dir)) as db:
         progress = Progress(db)

@@ -68,7 +68,8 @@ class Refresher:
         """New readings arrived."""
         known = self._progress.series(key)
         state = known or SeriesState(key, ENDLESS_MS, -1, "")
-        low, high = int(piece.winners[T1, 0]), int(piece.winners[T1, -1])
+        low = int(piece.winners[T1, 0])
+        high = int(piece.winners[T1, -1])
         old = self._readings(state, low, high + 1)
         winners, losers = settle(piece, old, precedes)
         around = surroundings(key.quantity, versions_of(self._meter(key), key.quantity))
@@ -136,7 +137,8 @@ def settle(piece: Piece, old: Int64, precedes: Precedes) -> tuple[Int64, Int64]:
     A reading already stored with the same value is not written again. Of two different values the earlier by
     (epoch, seq) stays.
     """
-    winners, losers = piece.winners, piece.losers
+    winners = piece.winners
+    losers = piece.losers
     if old.shape[1] == 0:
         return winners, losers
     place = np.minimum(np.searchsorted(old[T1], winners[T1]), old.shape[1] - 1)

@@ -162,5 +162,6 @@ def _arrival(message: Message) -> Arrival:
     try:
         shard, agent, _ = parse_topic(message.topic)
     except Reject:
-        shard, agent = "", ""
+        shard = ""
+        agent = ""
     return Arrival(message.payload, Route(shard, agent))

@@ -89,9 +89,11 @@ def extent(low: int, high: int, new: Int64, stored: Window, state: SeriesState, 
         How far slots of this series depend on readings around them.
     """
     for width in WIDTHS_MS:
-        since, until = min(low, max(low - width, state.first_ms)), max(high, min(high + width, state.head_ms)) + 1
+        since = min(low, max(low - width, state.first_ms))
+        until = max(high, min(high + width, state.head_ms)) + 1
         both = overlay(stored(since, until), new)
-        all_before, all_after = since <= state.first_ms, until > state.head_ms
+        all_before = since <= state.first_ms
+        all_after = until > state.head_ms
         found = _cut(both, low, high, around, all_before=all_before, all_after=all_after)
         if found is not None:
             return found
@@ -161,7 +163,8 @@ def late_slots(
     newest = np.maximum.accumulate(np.concatenate(([start], arrived)))[:-1]
     closed_before = newest - newest % SLOT_MS
     late = valued & (arrived < closed_before)
-    times, limits = arrived[late], closed_before[late]
+    times = arrived[late]
+    limits = closed_before[late]
     if len(times) == 0:
         return np.empty(0, np.int64)
     left = np.searchsorted(both, times) - 1

@@ -180,7 +180,8 @@ class SqliteStore(SqliteReader):
         self._newest[item.table, number] = newest
         bounds = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
         for low, high in pairwise(bounds):
-            part, day = item.columns[:, low:high], int(days[low])
+            part = item.columns[:, low:high]
+            day = int(days[low])
             if day < newest - OPEN_DAYS and high - low >= BULK_ROWS:
                 self._seal(item.table, number, day, part)
             else:
@@ -227,7 +228,8 @@ class SqliteStore(SqliteReader):
 
     def _seal(self, table: Table, number: int, day: int, columns: Int64) -> None:
         """Write one day's blob from what is sealed already, its rows in the table, and new ones."""
-        low, high = day * DAY_MS, (day + 1) * DAY_MS
+        low = day * DAY_MS
+        high = (day + 1) * DAY_MS
         whole = overlay(self._sealed(table, number, low, high), self._open(table, number, low, high))
         blob = pack_columns(overlay(whole, columns))
         name = table.measurement

@@ -27,7 +27,8 @@ SESSION_SECONDS = 7 * 24 * 3600
 """How long the broker keeps our session; agents resend whatever it forgets."""
 MAX_PACKET_BYTES = 1024 * 1024
 CONNECT_SECONDS = 2.0
-FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 10.0
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 10.0
 STABLE_SECONDS = 10.0
 """A connection that lived this long was well: after it the first attempt comes soon again."""
 
@@ -205,7 +206,8 @@ class Subscriber:
             time.sleep(min(seconds, max(0.0, self._try_at - time.monotonic())))
             return []
         connection.exchange(seconds)
-        messages, connection.inbox = connection.inbox, []
+        messages = connection.inbox
+        connection.inbox = []
         if connection.is_up and self._was_up is not True:
             self._say(True, "")
         if connection.is_over:

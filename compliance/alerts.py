@@ -125,7 +125,9 @@ def steps(history: Sequence[Day], rule_at: Callable[[int], Rule | None], past: P
 def _latch(cause: str, history: Sequence[Day], judge: Judge, delay_days: int, past: Past) -> list[Step]:
     """The log's steps of a cause and the ones that follow."""
     found = list(past.get(cause, ()))
-    active, last_ms, streak = bool(found and found[-1].raised), found[-1].at_ms if found else 0, 0
+    active = bool(found and found[-1].raised)
+    last_ms = found[-1].at_ms if found else 0
+    streak = 0
     for day in history:
         if day.end_ms <= last_ms:
             continue
@@ -137,7 +139,8 @@ def _latch(cause: str, history: Sequence[Day], judge: Judge, delay_days: int, pa
             active = True
             found.append(Step(cause, day.end_ms, True, value, limit, rule))
         elif active and not bad:
-            active, streak = False, 0
+            active = False
+            streak = 0
             found.append(Step(cause, day.end_ms, False, value, limit, rule))
     return found
 
@@ -163,7 +166,8 @@ def _low_coverage(day: Day, active: bool) -> Judgement:
 
 def _over_limit(rule_at: Callable[[int], Rule | None]) -> Judge:
     def judge(day: Day, active: bool) -> Judgement:
-        pue, rule = day.pue, rule_at(day.end_ms)
+        pue = day.pue
+        rule = rule_at(day.end_ms)
         if pue is None or rule is None or rule.limit is None:
             return None, None, None, ""
         is_bad = pue > rule.limit - DEAD_BAND if active else not rule.within(pue)
@@ -188,7 +192,8 @@ def _is_active(rows: Sequence[Step], at_ms: int) -> bool:
 
 def _day(curve: FacilityCurve, start_ms: int, end_ms: int, first_ms: int) -> Day:
     begin_ms = end_ms - WINDOW_MS
-    end, begin = _edge(curve, end_ms), _edge(curve, max(begin_ms, first_ms))
+    end = _edge(curve, end_ms)
+    begin = _edge(curve, max(begin_ms, first_ms))
     counted = counted_between(curve, np.array([begin]), np.array([end]))
     is_silent = _silence_by_meter(curve, _edge(curve, start_ms), end)
     return Day(

@@ -53,7 +53,8 @@ class Answers:
     """Reads as of one head of the log; everything passes the scope."""
 
     def __init__(self, sources: Sources, scope: Scope = queries.NOBODY) -> None:
-        self._sources, self._scope = sources, scope
+        self._sources = sources
+        self._scope = scope
         self._head = sources.projection.refresh()
 
     @property
@@ -128,7 +129,8 @@ class Answers:
     def meters(self, facility_id: str) -> tuple[queries.MeterStatus, ...]:
         """State of each meter at the watermark."""
         facility = self._registered(facility_id)
-        measured, reader = self._sources.measure.of(facility), self._sources.measure.reader.get()
+        measured = self._sources.measure.of(facility)
+        reader = self._sources.measure.reader.get()
         if measured is None or reader is None:
             return ()
         begin_ms = max(measured.watermark_ms - THIRTY_DAYS_MS, measured.first_ms)
@@ -214,7 +216,8 @@ class Answers:
         """The document in force, its signed line, and the key that signed it."""
         if not self._may_see("topology"):
             return None
-        current, event = self._sources.office.current(), self._sources.projection.last("topology", self._head)
+        current = self._sources.office.current()
+        event = self._sources.projection.last("topology", self._head)
         return (*current, event.body["public_key"]) if current and event else None
 
     def topology_event(self, version: int) -> Event | None:
@@ -246,7 +249,8 @@ class Answers:
     def _visible(
         self, region: str, valid_at: datetime | None = None, known_at: datetime | None = None
     ) -> Iterator[Registered]:
-        seq, valid_ms = self._seq(known_at), None if valid_at is None else ms(valid_at)
+        seq = self._seq(known_at)
+        valid_ms = None if valid_at is None else ms(valid_at)
         prefix = region_prefix(region)
         for name in self._sources.registry.facility_ids(seq):
             found = self._sources.registry.facility(name, seq, valid_ms)
@@ -276,7 +280,8 @@ class Answers:
     def _in_force(self, facility: Registered, valid_at: datetime | None, seq: int) -> tuple[queries.Finding, ...]:
         """Findings in force, each since the day that its rule's findings give as they are known at `seq`."""
         at_ms = END_OF_TIME_MS if valid_at is None else ms(valid_at)
-        projection, prefix = self._sources.projection, f"finding:{facility.facts.id}/"
+        projection = self._sources.projection
+        prefix = f"finding:{facility.facts.id}/"
         histories = [projection.history(name, seq) for name in projection.entities(prefix, seq)]
         chosen = [(event, history) for history in histories if (event := _event_in_force(history, at_ms))]
         since = {event.seq: _since(event, history, facility.facts.timezone) for event, history in chosen}
@@ -292,7 +297,8 @@ class Answers:
         return tuple(alert for alert in alerts if alert.active)
 
     def _alerts(self, facility_id: str, seq: int, at_ms: int = END_OF_TIME_MS) -> list[queries.Alert]:
-        prefix, projection = f"alert:{facility_id}/", self._sources.projection
+        prefix = f"alert:{facility_id}/"
+        projection = self._sources.projection
         found: list[queries.Alert] = []
         for name in projection.entities(prefix, seq):
             history = [event for event in projection.history(name, seq) if event.body["at_ms"] <= at_ms]
@@ -355,7 +361,8 @@ def _result(zone: str, measured: Measured, window: str, from_ms: int | None, to_
         if at_ms <= measured.first_ms or (bounds := _bounds(zone, window, at_ms))[1] <= measured.first_ms:
             raise _outside(measured)
         return measured.window(*bounds)
-    begin_ms, end_ms = slot_of(from_ms), slot_of(measured.watermark_ms if to_ms is None else to_ms)
+    begin_ms = slot_of(from_ms)
+    end_ms = slot_of(measured.watermark_ms if to_ms is None else to_ms)
     if begin_ms == end_ms:
         raise BadQuery("bad_interval", "the interval asked for holds no whole slot; ask for 15 minutes or more")
     if not measured.first_ms <= begin_ms < end_ms <= measured.watermark_ms:

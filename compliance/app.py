@@ -47,7 +47,8 @@ class Service:
     def __init__(
         self, settings: ComplianceSettings, measure: Measure | None = None, clock_ms: Callable[[], int] = now_ms
     ) -> None:
-        self.settings, self._clock_ms = settings, clock_ms
+        self.settings = settings
+        self._clock_ms = clock_ms
         self.profiles = tuple(load_profile(name) for name in settings.compliance.policies)
         signer = load_signer(settings.compliance.key_file)
         self.log = EventLog(settings.compliance.database, clock_ms)
@@ -103,7 +104,8 @@ class Evaluation:
     """Evaluates again and again in a thread of its own; an error is logged and the next pass tries again."""
 
     def __init__(self, service: Service, every_seconds: float) -> None:
-        self._service, self._every_seconds = service, every_seconds
+        self._service = service
+        self._every_seconds = every_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="evaluation", daemon=True)
 
@@ -162,7 +164,8 @@ def application(sources: Sources, scope: Callable[[Request], Scope] = scope_of) 
     def answers_of(request: Request) -> Answers:
         return Answers(sources, scope(request))
 
-    app.state.sources, app.state.answers_of = sources, answers_of
+    app.state.sources = sources
+    app.state.answers_of = answers_of
     app.include_router(health.router)
     app.include_router(routes.router)
     app.include_router(console_router(answers_of))

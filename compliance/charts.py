@@ -25,7 +25,8 @@ def series(measured: Measured | None, from_ms: int, to_ms: int, width: str) -> P
     if measured is None:
         nothing = np.empty(0)
         return PueSeries(width, np.empty(0, np.int64), nothing, nothing, nothing, nothing)
-    slots, curve = WIDTH_SLOTS[width], measured.curve
+    slots = WIDTH_SLOTS[width]
+    curve = measured.curve
     ends = curve.edges_ms
     first = int(np.searchsorted(ends, max(from_ms, measured.first_ms + slots * SLOT_MS)))
     last = int(np.searchsorted(ends, to_ms, side="right"))

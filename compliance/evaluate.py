@@ -42,7 +42,9 @@ class Evaluator:
     """Evaluates all facilities, and remembers what has not changed since."""
 
     def __init__(self, log: EventLog, projection: Projection, measure: Measure, profiles: Sequence[Profile]) -> None:
-        self._log, self._projection, self._measure = log, projection, measure
+        self._log = log
+        self._projection = projection
+        self._measure = measure
         self._registry = Registry(projection)
         self._rules = [rule for profile in profiles for rule in profile.rules]
         self._done: dict[str, tuple[int, ReferenceType[Measured]]] = {}
@@ -78,7 +80,8 @@ class Evaluator:
         return events
 
     def _pins(self, seq: int) -> Pins:
-        reader, topology = self._measure.reader.get(), self._projection.last("topology", seq)
+        reader = self._measure.reader.get()
+        topology = self._projection.last("topology", seq)
         return Pins(
             registry_seq=seq,
             positions=dict(reader.positions()) if reader else {},

@@ -42,7 +42,9 @@ def recomputed_hash(event: Event, rule: Rule, registry: Registry, measure: Measu
 
     None if nothing is left to compute it from.
     """
-    facility_id, as_of_ms, seq = event.body["facility"], event.body["as_of_ms"], event.body["registry_seq"]
+    facility_id = event.body["facility"]
+    as_of_ms = event.body["as_of_ms"]
+    seq = event.body["registry_seq"]
     facility = registry.facility(facility_id, seq)
     measured = measure.afresh(facility) if facility else None
     if facility is None or measured is None:

@@ -153,11 +153,15 @@ class EventLog:
         BrokenChain
             Naming the first event that is missing, changed or out of time.
         """
-        seq, prev, recorded_ms = 0, ZERO_HASH, 0
+        seq = 0
+        prev = ZERO_HASH
+        recorded_ms = 0
         while page := self.read(seq, PAGE):
             for event in page:
                 _check_link(event, seq, prev, recorded_ms)
-                seq, prev, recorded_ms = event.seq, event.hash, event.recorded_ms
+                seq = event.seq
+                prev = event.hash
+                recorded_ms = event.recorded_ms
         return seq
 
     def store_document(self, sha256: str, line: bytes, signature: bytes) -> None:

@@ -107,16 +107,19 @@ class Measure:
 
     def afresh(self, facility: Registered) -> Measured | None:
         """What is measured of a facility as it was registered at some time; not kept. None without data."""
-        reader, watermark_ms = self._reader.get(), self.watermark_ms(facility)
+        reader = self._reader.get()
+        watermark_ms = self.watermark_ms(facility)
         return _measure(reader, facility, watermark_ms) if reader and watermark_ms is not None else None
 
     def _follow(self, facility: Registered) -> None:
         """Compute the curve again if there is reason to."""
-        reader, kept = self._reader.get(), self._kept.get(facility.facts.id)
+        reader = self._reader.get()
+        kept = self._kept.get(facility.facts.id)
         time_ms = reader.watermark_ms(facility.facts.site) if reader else None
         if reader is None or time_ms is None:
             return
-        cursor, slot_ms = reader.change_cursor(facility.facts.site), slot_of(time_ms)
+        cursor = reader.change_cursor(facility.facts.site)
+        slot_ms = slot_of(time_ms)
         if kept is not None and (kept.seq, kept.slot_ms) == (facility.seq, slot_ms):
             changed_ms = reader.changed_from_ms(facility.facts.site, kept.cursor)
             if changed_ms is None or changed_ms >= slot_ms - SLOT_MS:
@@ -163,7 +166,8 @@ def _stuck(
         power = SeriesKey(key.site, key.meter, "power")
         mine = [term for term in terms if term.key == key]
         if key != power and mine and power in known:
-            step_j, max_power_w = max(term.step_j for term in mine), max(term.max_power_w for term in mine)
+            step_j = max(term.step_j for term in mine)
+            max_power_w = max(term.max_power_w for term in mine)
             flowing = reader.slots(power, 0, beyond_ms)
             marked[key] = mark_stuck(slots[key], flowing, step_j=step_j, max_power_w=max_power_w)
     return marked

@@ -199,7 +199,8 @@ def _change(registry: Registry, entity: str, new: Settings, seq: int) -> Change 
 def _differences(old: Settings | None, new: Settings) -> tuple[str, ...]:
     if old is None:
         return ()
-    before, after = old.model_dump(mode="json", by_alias=True), new.model_dump(mode="json", by_alias=True)
+    before = old.model_dump(mode="json", by_alias=True)
+    after = new.model_dump(mode="json", by_alias=True)
     return tuple(
         f"{name} {_short(before[name])} -> {_short(after[name])}" for name in after if before[name] != after[name]
     )

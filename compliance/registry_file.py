@@ -331,7 +331,8 @@ def _widest_behind(ratio: str) -> str:
 
 
 def _hangs_under_itself(meter: str, parents: dict[str, str]) -> bool:
-    seen, above = {meter}, parents.get(meter, "")
+    seen = {meter}
+    above = parents.get(meter, "")
     while above:
         if above in seen:
             return True

@@ -43,8 +43,13 @@ class TopologyOffice:
         file: Path,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._log, self._projection, self._registry = log, projection, Registry(projection)
-        self._issuer, self._signer, self._file, self._clock_ms = issuer, signer, file, clock_ms
+        self._log = log
+        self._projection = projection
+        self._registry = Registry(projection)
+        self._issuer = issuer
+        self._signer = signer
+        self._file = file
+        self._clock_ms = clock_ms
 
     def current(self) -> tuple[Topology, SignedLine] | None:
         """The last issued version, as it was signed."""
@@ -131,7 +136,8 @@ def _agents(registry: Registry, facility: Registered, seq: int) -> Iterator[Agen
             keys = _closed(keys, event.recorded_ms) if event.kind == "agent_withdrawn" else keys
             if event.kind == "agent_recorded":
                 record = registry.record(event, registry_file.Agent)
-                keys, shard = _with_key(keys, record.public_key, event.recorded_ms + KEY_OVERLAP_MS), record.shard
+                keys = _with_key(keys, record.public_key, event.recorded_ms + KEY_OVERLAP_MS)
+                shard = record.shard
         yield Agent(agent=name, site=facility.facts.site, shard=shard, keys=keys)
 
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-INTEGER, OCTETS, NULL, OID, SEQUENCE = 0x02, 0x04, 0x05, 0x06, 0x30
-COUNTER32, GAUGE32, TIMETICKS, COUNTER64 = 0x41, 0x42, 0x43, 0x46
-NO_SUCH_OBJECT, NO_SUCH_INSTANCE, END_OF_MIB = 0x80, 0x81, 0x82
-GET, GET_NEXT, RESPONSE, GET_BULK = 0xA0, 0xA1, 0xA2, 0xA5
+INTEGER = 0x02
+OCTETS = 0x04
+NULL = 0x05
+OID = 0x06
+SEQUENCE = 0x30
+COUNTER32 = 0x41
+GAUGE32 = 0x42
+TIMETICKS = 0x43
+COUNTER64 = 0x46
+NO_SUCH_OBJECT = 0x80
+NO_SUCH_INSTANCE = 0x81
+END_OF_MIB = 0x82
+GET = 0xA0
+GET_NEXT = 0xA1
+RESPONSE = 0xA2
+GET_BULK = 0xA5
 
 Oid = tuple[int, ...]
 
@@ -37,12 +49,15 @@ def oid(value: Oid) -> bytes:
 def read(data: bytes, at: int = 0) -> tuple[int, bytes, int]:
     """Tag, content and end of the element that starts at `at`."""
     try:
-        tag, size, at = data[at], data[at + 1], at + 2
+        tag = data[at]
+        size = data[at + 1]
+        at = at + 2
     except IndexError:
         raise BerError("data ends inside an element") from None
     if size & 0x80:
         octets = size & 0x7F
-        size, at = int.from_bytes(data[at : at + octets], "big"), at + octets
+        size = int.from_bytes(data[at : at + octets], "big")
+        at = at + octets
     if at + size > len(data):
         raise BerError(f"element of {size} octets is longer than its data")
     return tag, data[at : at + size], at + size
@@ -50,7 +65,8 @@ def read(data: bytes, at: int = 0) -> tuple[int, bytes, int]:
 
 def read_all(data: bytes) -> list[tuple[int, bytes]]:
     """Every element of a content, in order."""
-    at, elements = 0, []
+    at = 0
+    elements = []
     while at < len(data):
         tag, content, at = read(data, at)
         elements.append((tag, content))
@@ -59,7 +75,8 @@ def read_all(data: bytes) -> list[tuple[int, bytes]]:
 
 def read_oid(content: bytes) -> Oid:
     """Arcs of an object identifier."""
-    numbers, number = [], 0
+    numbers = []
+    number = 0
     for octet in content:
         number = number << 7 | octet & 0x7F
         if not octet & 0x80:

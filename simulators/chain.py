@@ -71,7 +71,11 @@ class Chain:
         say: Callable[[str], None],
         interrupts: Interrupts,
     ) -> None:
-        self.folder, self.sites, self.seed, self.store, self.broker = folder, sites, seed, store, broker
+        self.folder = folder
+        self.sites = sites
+        self.seed = seed
+        self.store = store
+        self.broker = broker
         self.ports: Ports = choose_ports(console_port, sites)
         self.crew = Crew(folder, interrupts)
         self.api = Api(console_port)
@@ -184,7 +188,8 @@ class Chain:
         while stored != appended and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
             stored = self.flow().stored
-        self.figures.appended_readings, self.figures.stored_readings = appended, stored
+        self.figures.appended_readings = appended
+        self.figures.stored_readings = stored
         return snapshot
 
     def _write_history(self) -> None:

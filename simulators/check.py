@@ -93,7 +93,8 @@ def _findings(expected: Expected, rows: Sequence[Row]) -> Iterator[Answer]:
 def _accuracy(expected: Expected, rows: Sequence[Row]) -> Answer:
     """The measured PUE of the legal period against the true one."""
     row = next((row for row in rows if row.get("pue") and _window(row) == expected.window_ms), None)
-    question, true = f"{expected.facility} measured PUE", float(expected.true_pue)
+    question = f"{expected.facility} measured PUE"
+    true = float(expected.true_pue)
     if row is None:
         return Answer(question, f"{true:.4f}", "none for the true window", ok=False)
     if not expected.is_complete:
@@ -105,7 +106,8 @@ def _accuracy(expected: Expected, rows: Sequence[Row]) -> Answer:
 
 def _bounds(question: str, true: float, tolerance: float, row: Row) -> Answer:
     """Where meters were missing the true PUE lies within the bounds, widened by the meters' accuracy."""
-    lower, upper = row.get("pue_lower"), row.get("pue_upper")
+    lower = row.get("pue_lower")
+    upper = row.get("pue_upper")
     is_inside = float(lower or 1) - tolerance <= true and (upper is None or true <= float(upper) + tolerance)
     return Answer(question, f"{true:.4f} within bounds", f"{lower or '-'} … {upper or '-'}", is_inside)
 

@@ -177,7 +177,8 @@ def _finish(chain: Chain, panel: Panel, options: Options) -> int:
     panel.result(rows)
     for name, value in _figures(chain).items():
         panel.say(f"{name}: {value}")
-    sent, stored = counts.history + counts.appended, counts.imported + counts.stored
+    sent = counts.history + counts.appended
+    stored = counts.imported + counts.stored
     panel.say(f"readings sent {sent:,} {'=' if sent == stored else '≠'} readings stored {stored:,}")
     if options.json_file:
         memory = {name: round(size / (1 << 20)) for name, size in chain.crew.peak_resident.items()}

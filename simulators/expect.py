@@ -13,8 +13,10 @@ from simulators.plant import DAY_MS
 from simulators.scenario import Site, trailing_year
 
 LARGE_RACKS = 3_000
-NEW_BUILD, RETROFIT = "new_build_pue_max", "retrofit_pue_over"
-NEW_BUILD_LIMIT, RETROFIT_LIMIT = Fraction(13, 10), Fraction(15, 10)
+NEW_BUILD = "new_build_pue_max"
+RETROFIT = "retrofit_pue_over"
+NEW_BUILD_LIMIT = Fraction(13, 10)
+RETROFIT_LIMIT = Fraction(15, 10)
 FACTS = {"green_grade_min": "compliant", "hub_siting": "non_compliant", "no_preferential_policy": "compliant"}
 """Rules on registered facts: the demo's new sites have a valid 4A certificate, no favours, and lie outside the hubs."""
 MIN_COVERAGE = 0.96
@@ -65,7 +67,8 @@ def expected(site: Site) -> Expected:
 
 def _outcomes(site: Site, window: tuple[int, int], is_silent: bool) -> dict[str, str]:
     judged = "insufficient_data" if is_silent else ""
-    pue, guard = float(site.plant.true_pue(*window)), GUARD * _uncertainty(site, window)
+    pue = float(site.plant.true_pue(*window))
+    guard = GUARD * _uncertainty(site, window)
     retrofit = {RETROFIT: judged or _guarded(pue, guard, float(RETROFIT_LIMIT))}
     if not _is_new_large(site):
         return retrofit | dict.fromkeys((NEW_BUILD, *FACTS), "not_applicable")
@@ -106,7 +109,8 @@ def _overlaps(meter: VirtualMeter, window: tuple[int, int]) -> list[int]:
 
 def _tolerance(site: Site, window: tuple[int, int]) -> float:
     """Largest error of PUE when every meter errs to the limit of its class and by its resolution. [-]"""
-    total, it = site.plant.window_j("facility", *window), site.plant.window_j("it", *window)
+    total = site.plant.window_j("facility", *window)
+    it = site.plant.window_j("it", *window)
     total_error, it_error = (_error_j(site, window, weight) for weight in (_weight_total, _weight_it))
     return (total + total_error) / (it - it_error) - total / it
 

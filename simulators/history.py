@@ -76,7 +76,8 @@ class Chain:
             body=body,  # type: ignore[arg-type]  # `kind` decides which body fits
         )
         signed = wire.seal(batch, self._signer)
-        self._seq, self._prev = self._seq + 1, signed.sha256
+        self._seq = self._seq + 1
+        self._prev = signed.sha256
         return signed
 
 
@@ -147,7 +148,8 @@ def _wire_meter(meter: VirtualMeter) -> wire.Meter:
 
 def _columns(site: Site, times_ms: Int64) -> Columns:
     """One cycle reads the meters in turn, a few milliseconds each; a silent one costs its timeout in its own link."""
-    cycles, width = len(times_ms), len(site.meters)
+    cycles = len(times_ms)
+    width = len(site.meters)
     t0_ms = times_ms[:, None] + ANSWER_MS * np.arange(width)
     dt_ms = 3 + t0_ms % (ANSWER_MS - 3)
     raw: list[list[str]] = []

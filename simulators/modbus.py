@@ -19,7 +19,8 @@ from simulators.meters import VirtualMeter
 Clock = Callable[[], int]
 """Time now. [ms UTC]"""
 
-HOLDING, INPUT = 3, 4
+HOLDING = 3
+INPUT = 4
 _UNUSED_BIT = SimData(0, values=[False] * 16, datatype=DataType.BITS)
 _UNUSED_WORD = SimData(65_535, datatype=DataType.INVALID)
 

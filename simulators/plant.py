@@ -218,7 +218,8 @@ class Plant:
         powers = self._overheads()
         cooling_scale, fouling_scale = self._scales(powers)
         cooling = _joules(cooling_scale * powers.cooling + fouling_scale * powers.fouling)
-        it, losses = _joules(powers.it), _joules(powers.fixed)
+        it = _joules(powers.it)
+        losses = _joules(powers.fixed)
         share = 0.5 + 0.02 * self._noise("sides", self._slots, shortest_h=30, longest_h=2000)
         it_a, losses_a, cooling_a = (_part(whole, share) for whole in (it, losses, cooling))
         office = _joules(self._office_w())
@@ -240,7 +241,8 @@ class Plant:
     def _racks(self, side: str, energy: Int64) -> dict[str, Int64]:
         """Cut one side's IT energy over its rows of racks."""
         feeds: dict[str, Int64] = {}
-        rest, count = energy, self.spec.racks_per_side
+        rest = energy
+        count = self.spec.racks_per_side
         for number in range(1, count):
             noise = 0.03 * self._noise(f"rack-{side}-{number}", self._slots, shortest_h=50, longest_h=1500)
             feeds[f"it-{side}{number}"] = _part(rest, 1 / (count - number + 1) + noise)

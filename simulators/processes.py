@@ -140,7 +140,8 @@ class Crew:
         sizes = {name: _resident_bytes(pid) for name, pid in ({"demo": os.getpid()} | pids).items()}
         total = sum(sizes.values())
         if total > self.peak_resident_bytes:
-            self.peak_resident_bytes, self.peak_resident = total, sizes
+            self.peak_resident_bytes = total
+            self.peak_resident = sizes
         return total
 
     def stop_all(self) -> None:

@@ -77,7 +77,9 @@ def parse_metrics(text: str) -> Metrics:
     found: Metrics = {}
     for line in text.splitlines():
         if sample := _SAMPLE.match(line):
-            name, labels, value = sample[1], sample[2], float(sample[3])
+            name = sample[1]
+            labels = sample[2]
+            value = float(sample[3])
             found[name] = found.get(name, 0.0) + value
             if labels:
                 found[f"{name}{{{labels}}}"] = value

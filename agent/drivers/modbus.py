@@ -44,7 +44,8 @@ def compare(request: bytes, received: bytes) -> Fit:
         Whole MBAP frame sent; all bytes received since.
     """
     size = 2 * int.from_bytes(request[10:12], "big")
-    unit, fc = request[6], request[7]
+    unit = request[6]
+    fc = request[7]
     answer = request[:4] + (3 + size).to_bytes(2, "big") + bytes((unit, fc, size & 0xFF))
     refusal = request[:4] + b"\x00\x03" + bytes((unit, fc | 0x80))
     for head, length in ((answer, 9 + size), (refusal, 9)):
@@ -96,7 +97,8 @@ class _Guard:
     def _outgoing(self, data: bytes) -> bytes:
         if len(data) != 12 or data[7] not in READ_ONLY:
             raise Fatal(f"refused to send the Modbus frame {data.hex()}: only reads (function codes 3 and 4) may leave")
-        self._request, self.received = data, b""
+        self._request = data
+        self.received = b""
         return data
 
     def _incoming(self, data: bytes) -> bytes:
@@ -148,17 +150,21 @@ class ModbusLink:
         await asyncio.sleep(0)
 
     async def _ask(self, unit_id: int, request: RegisterRead) -> _Reply:
-        t0_ms, start_ns = self._clock.wall_ms(), self._clock.mono_ns()
+        t0_ms = self._clock.wall_ms()
+        start_ns = self._clock.mono_ns()
         registers: tuple[int, ...] = ()
-        raw, quality = "", Quality.GOOD
+        raw = ""
+        quality = Quality.GOOD
         try:
             if not await self._connected():
                 raise _Refused(Quality.NO_LINK)
-            t0_ms, start_ns = self._clock.wall_ms(), self._clock.mono_ns()
+            t0_ms = self._clock.wall_ms()
+            start_ns = self._clock.mono_ns()
             pdu = await self._exchange(unit_id, request)
             registers, raw, quality = _unwrap(pdu, request)
         except _Refused as refusal:
-            raw, quality = evidence(refusal.received), refusal.quality
+            raw = evidence(refusal.received)
+            quality = refusal.quality
         if quality and not quality & Quality.EXCEPTION:
             self._drop()
         dt_ms = (self._clock.mono_ns() - start_ns) // 1_000_000

@@ -92,13 +92,16 @@ class SnmpLink:
     async def read(self, meter: PlannedMeter) -> list[Answer]:
         oids = tuple(oid for item in meter.objects for oid in item.oids)
         async with self._engine.in_flight:
-            t0_ms, start_ns = self._clock.wall_ms(), self._clock.mono_ns()
-            raw, quality = "", Quality.GOOD
+            t0_ms = self._clock.wall_ms()
+            start_ns = self._clock.mono_ns()
+            raw = ""
+            quality = Quality.GOOD
             values: dict[str, str] = {}
             try:
                 values = await self._get(oids)
             except _Refused as refusal:
-                raw, quality = evidence(refusal.received), refusal.quality
+                raw = evidence(refusal.received)
+                quality = refusal.quality
             dt_ms = (self._clock.mono_ns() - start_ns) // 1_000_000
         return [
             Answer(item.point, t0_ms, dt_ms, "".join(values[oid] for oid in item.oids) if values else raw, quality)

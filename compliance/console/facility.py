@@ -56,11 +56,13 @@ def facility_page(queries: Queries, facility_id: str, reader: Reader) -> Facilit
     NotFound
         If there is no such facility for this reader, or a parameter cannot be read.
     """
-    texts, status = reader.texts, queries.status()
+    texts = reader.texts
+    status = queries.status()
     facility = queries.facility(facility_id, reader.valid_at, reader.known_at)
     findings = queries.findings(facility_id, reader.valid_at, reader.known_at)
     rules = {(rule.profile, rule.id): rule for rule in queries.rules()}
-    view, watermark_ms = View(reader, ZoneInfo(facility.timezone), rules), status.watermarks_ms.get(facility_id)
+    view = View(reader, ZoneInfo(facility.timezone), rules)
+    watermark_ms = status.watermarks_ms.get(facility_id)
     first = next((finding for finding in findings if finding.headline), None)
     known = [one for one in queries.finding_history(facility_id) if _was_known(one, reader)]
     history = [one for one in known if first and one.rule == first.rule][:HISTORY_ROWS]
@@ -90,7 +92,8 @@ def _was_known(finding: Finding, reader: Reader) -> bool:
 
 
 def _frame(status: Status, facility: Facility, watermark_ms: int | None, view: View) -> Frame:
-    texts, reader = view.texts, view.reader
+    texts = view.texts
+    reader = view.reader
     data = texts("asof.no_data") if watermark_ms is None else numbers.moment(watermark_ms, view.zone)
     asof = [(texts("asof.data"), data)]
     for name, value in (("valid_at", reader.valid_at), ("known_at", reader.known_at)):

@@ -9,9 +9,11 @@ from math import ceil
 
 from markupsafe import Markup
 
-LOWEST, HIGHEST = 1.0, 2.0
+LOWEST = 1.0
+HIGHEST = 2.0
 """Ends of the headline's ruler; beyond them a mark stays at the end. [-]"""
-SMALL_LOWEST, SMALL_HIGHEST = 1.1, 1.7
+SMALL_LOWEST = 1.1
+SMALL_HIGHEST = 1.7
 """Ends of the rulers in tables, where neighbours have to be told apart. [-]"""
 STACK_HEIGHT = 108.0
 """Room for icons over each other. [user units]"""
@@ -70,7 +72,9 @@ def spread(points: Sequence[tuple[float, str]], limits: Sequence[float], descrip
     description
         The drawing in words.
     """
-    left, width, floor_y = 16, 408, 132
+    left = 16
+    width = 408
+    floor_y = 132
     highest = max([HIGHEST, *(value for value, _ in points)])
     top = min(ceil(highest * 5) / 5, 3.0)
     points = sorted(points)
@@ -86,7 +90,8 @@ def spread(points: Sequence[tuple[float, str]], limits: Sequence[float], descrip
         parts.append(f'<path class="limit" d="M{x:g} 18V{floor_y}"/>')
         parts.append(f'<text class="limit label" x="{x:g}" y="13" text-anchor="middle">{limit:g}</text>')
     for (_, code), place, row in zip(points, places, levels, strict=True):
-        x, y = round(place - size / 2, 1), round(floor_y - 1 - size - row * step, 1)
+        x = round(place - size / 2, 1)
+        y = round(floor_y - 1 - size - row * step, 1)
         parts.append(f'<use class="{code}" href="#i-{code}" x="{x:g}" y="{y:g}" width="{size:g}" height="{size:g}"/>')
     label = escape(description)
     return f'<svg class="spread" viewBox="0 0 440 156" role="img" aria-label="{label}">{"".join(parts)}</svg>'
@@ -125,7 +130,8 @@ def ruler(pue: float, lower: float | None, upper: float | None, marks: Sequence[
     marks
         Limits to draw.
     """
-    left, width = 14, 392
+    left = 14
+    width = 392
     parts = [f'<path class="track" d="M{left} 34H{left + width}"/>']
     for tenth in range(10, 21):
         x = _place(tenth / 10, left, width)
@@ -136,7 +142,8 @@ def ruler(pue: float, lower: float | None, upper: float | None, marks: Sequence[
     end = _place(HIGHEST if upper is None else upper, left, width)
     parts.append(f'<rect class="bounds" x="{start:g}" y="28" width="{max(end - start, 1):g}" height="12" rx="2"/>')
     for mark in marks:
-        x, kind = _place(mark.value, left, width), "limit" if mark.applies else "limit other"
+        x = _place(mark.value, left, width)
+        kind = "limit" if mark.applies else "limit other"
         parts.append(f'<path class="{kind}" d="M{x:g} 18V46"/>')
         parts.append(f'<text class="{kind} label" x="{x:g}" y="12" text-anchor="middle">{mark.label}</text>')
     parts.append(f'<circle class="dot" cx="{_place(pue, left, width):g}" cy="34" r="6"/>')

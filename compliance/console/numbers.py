@@ -75,7 +75,9 @@ def local(value: datetime, zone: ZoneInfo) -> str:
     """An aware time to the minute in a zone, with its offset."""
     there = value.astimezone(zone)
     offset = there.strftime("%z")
-    sign, hours, minutes = offset[0].replace("-", MINUS), int(offset[1:3]), offset[3:5]
+    sign = offset[0].replace("-", MINUS)
+    hours = int(offset[1:3])
+    minutes = offset[3:5]
     return f"{there:%Y-%m-%d %H:%M} UTC{sign}{hours}" + ("" if minutes == "00" else f":{minutes}")
 
 

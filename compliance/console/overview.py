@@ -40,7 +40,8 @@ class Chip:
 
 def outcome_chips(rows: Sequence[ComplianceRow], reader: Reader) -> tuple[Chip, ...]:
     """How many facilities have which outcome, each a filter."""
-    texts, current = reader.texts, reader.parameters.get("outcome")
+    texts = reader.texts
+    current = reader.parameters.get("outcome")
     counts = Counter(outcome_of(row) for row in rows)
     codes = [code for code in words.SEVERITY if counts[code] or code in ("compliant", "non_compliant")]
     return tuple(
@@ -57,7 +58,8 @@ def outcome_chips(rows: Sequence[ComplianceRow], reader: Reader) -> tuple[Chip, 
 
 def class_chips(rows: Sequence[ComplianceRow], reader: Reader) -> tuple[Chip, ...]:
     """How many facilities are of which class, each a filter."""
-    current, counts = reader.parameters.get("class"), Counter(class_of(row) for row in rows)
+    current = reader.parameters.get("class")
+    counts = Counter(class_of(row) for row in rows)
     names = {class_of(row): words.facility_class(row.facility, reader.texts) for row in rows}
     return tuple(
         Chip(reader.link(**{"class": None if code == current else code}), names[code], count, code == current)

@@ -113,7 +113,8 @@ def province_page(queries: Queries, reader: Reader) -> ProvincePage:
 
 
 def _frame(reader: Reader, status: Status, table: RegionCompliance) -> Frame:
-    texts, marks_ms = reader.texts, newest_and_oldest(status)
+    texts = reader.texts
+    marks_ms = newest_and_oldest(status)
     data = texts("asof.no_data")
     if marks_ms is not None:
         data = numbers.moment(marks_ms[0], ZONE)
@@ -189,7 +190,9 @@ def _caption(sort: str, descending: bool, reader: Reader) -> str:
 
 
 def _row(row: ComplianceRow, regions: dict[str, Region], reader: Reader) -> Row:
-    texts, facility, finding = reader.texts, row.facility, row.finding
+    texts = reader.texts
+    facility = row.facility
+    finding = row.finding
     region = regions.get(facility.region[:4])
     coverage = finding.coverage if finding else None
     return Row(

@@ -88,7 +88,8 @@ class Pages:
 
     def refusal(self, reader: Reader, queries: Queries, error: NotFound, value: str) -> HTMLResponse:
         """What was not found or not understood, and where to go instead."""
-        texts, bad = reader.texts, isinstance(error, BadQuery)
+        texts = reader.texts
+        bad = isinstance(error, BadQuery)
         heading = texts("error.bad_query" if bad else "error.not_found")
         frame = Frame(reader, queries.status().demo, (), None, heading, refresh=False)
         message = explain(texts, error, value)
@@ -112,7 +113,8 @@ def router(queries_of: Callable[[Request], Queries]) -> APIRouter:
     queries_of
         What a request may read: every page goes through its scope.
     """
-    pages, routes = Pages(), APIRouter(include_in_schema=False)
+    pages = Pages()
+    routes = APIRouter(include_in_schema=False)
 
     def answer(request: Request, value: str, show: Show) -> HTMLResponse:
         queries = queries_of(request)

@@ -126,7 +126,8 @@ def columns(time_ms: Int64, values: Float64, from_ms: int, to_ms: int, count: in
 
     A value ending exactly at `to_ms` belongs to the last column.
     """
-    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    low = np.full(count, np.inf)
+    high = np.full(count, -np.inf)
     known = np.isfinite(values) & (time_ms > from_ms) & (time_ms <= to_ms)
     index = (time_ms[known] - 1 - from_ms) * count // (to_ms - from_ms)
     np.minimum.at(low, index, values[known])
@@ -145,7 +146,8 @@ def scale(trend: Trend) -> tuple[float, float]:
     highs = [*shown, *([float(rolling.max())] if len(rolling) else [])]
     if len(known):
         highs.append(min(float(known.max()), max(LOWEST_TOP, float(np.quantile(known, 0.99)) * 1.05)))
-    low, high = min(lows, default=1.0), max(highs, default=LOWEST_TOP)
+    low = min(lows, default=1.0)
+    high = max(highs, default=LOWEST_TOP)
     step = 0.05
     return np.floor(low / step - 0.2) * step, np.ceil(high / step + 0.2) * step
 
@@ -220,7 +222,8 @@ def shown_thousandths(values: Float64, limits: Sequence[float]) -> Float64:
 
 
 def _ratio_axis(frame: Frame) -> Iterator[str]:
-    left, right = frame.size.left, frame.size.width - frame.size.right
+    left = frame.size.left
+    right = frame.size.width - frame.size.right
     for value, label in ratio_ticks(frame.bottom, frame.top):
         y = frame.y(value)
         yield f'<path class="grid" d="M{left} {y:.1f}H{right}"/>'
@@ -261,13 +264,15 @@ def gaps(trend: Trend) -> list[tuple[int, int]]:
 
 
 def _gaps(frame: Frame, trend: Trend, words: Words, name: str) -> Iterator[str]:
-    top, height = frame.size.top, frame.size.height - frame.size.top - frame.size.bottom
+    top = frame.size.top
+    height = frame.size.height - frame.size.top - frame.size.bottom
     yield (
         f'<pattern id="{name}-hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
         '<path class="hatch" d="M0 0V6"/></pattern>'
     )
     for start, end in gaps(trend):
-        x, width = frame.x(start), frame.x(end) - frame.x(start)
+        x = frame.x(start)
+        width = frame.x(end) - frame.x(start)
         if width >= 0.5:
             yield f'<rect fill="url(#{name}-hatch)" x="{x:.1f}" y="{top}" width="{width:.1f}" height="{height}"/>'
         if width >= len(words.no_data) * 13 + 8:
@@ -299,8 +304,10 @@ def _band(frame: Frame, fast: Columns) -> str:
 def _line(frame: Frame, trend: Trend) -> str:
     """Point by point, broken where a value is missing or an interval is absent."""
     inside = (trend.time_ms > trend.from_ms) & (trend.time_ms <= trend.to_ms)
-    times, values = trend.time_ms[inside], trend.pue[inside]
-    parts, pen_down = [], False
+    times = trend.time_ms[inside]
+    values = trend.pue[inside]
+    parts = []
+    pen_down = False
     for position, (time_ms, value) in enumerate(zip(times.tolist(), values.tolist(), strict=True)):
         joined = pen_down and time_ms - int(times[position - 1]) <= trend.step_ms
         pen_down = not np.isnan(value)
@@ -330,12 +337,14 @@ def _slow(frame: Frame, slow: Columns, trend: Trend, name: str) -> Iterator[str]
 
 def _both(frame: Frame, slow: Columns, index: int) -> str:
     x = f"{frame.size.left + index + 0.5:g}"
-    low, high = f"{frame.y(float(slow.low[index])):.1f}", f"{frame.y(float(slow.high[index])):.1f}"
+    low = f"{frame.y(float(slow.low[index])):.1f}"
+    high = f"{frame.y(float(slow.high[index])):.1f}"
     return f"{x} {high}" if low == high else f"{x} {low}L{x} {high}"
 
 
 def _limits(frame: Frame, limits: Sequence[LimitLine]) -> Iterator[str]:
-    left, right = frame.size.left, frame.size.width - frame.size.right
+    left = frame.size.left
+    right = frame.size.width - frame.size.right
     for line in limits:
         y = frame.y(line.value)
         kind = "limit" if line.applies else "limit other"
@@ -348,6 +357,7 @@ def _limits(frame: Frame, limits: Sequence[LimitLine]) -> Iterator[str]:
 def _judged(frame: Frame, judged: Judged | None) -> Iterator[str]:
     if judged is None:
         return
-    start, end = max(judged.from_ms, frame.from_ms), min(judged.to_ms, frame.to_ms)
+    start = max(judged.from_ms, frame.from_ms)
+    end = min(judged.to_ms, frame.to_ms)
     if start < end:
         yield f'<path class="judged" d="M{frame.x(start):.1f} {frame.y(judged.value):.1f}H{frame.x(end):.1f}"/>'

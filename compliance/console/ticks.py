@@ -29,7 +29,8 @@ def ratio_ticks(bottom: float, top: float) -> list[tuple[float, str]]:
     """Round values within the axis, at most about eight."""
     step = next((step for step in RATIO_STEPS if (top - bottom) / step <= MOST_RATIO_LABELS), RATIO_STEPS[-1])
     decimals = 2 if step < 0.1 else 1
-    first, last = round(bottom / step + 0.499), int(top / step + 1e-9)
+    first = round(bottom / step + 0.499)
+    last = int(top / step + 1e-9)
     return [(index * step, f"{index * step:.{decimals}f}") for index in range(first, last + 1)]
 
 

@@ -15,7 +15,9 @@ GRID = """
 """
 """First four digits of GB/T 2260 where each prefecture lies, north on top."""
 
-WIDTH, HEIGHT, SPACE = 92, 66, 6
+WIDTH = 92
+HEIGHT = 66
+SPACE = 6
 LEVELS = (1.3, 1.5)
 """Where the shade changes; a prefecture is not judged, so this is a scale and no finding. [-]"""
 
@@ -53,7 +55,8 @@ def tile_grid(tiles: Mapping[str, Tile], title: str, province: tuple[str, str, s
     province
         Name, ratio and note for the free corner.
     """
-    width, height = 6 * (WIDTH + SPACE) - SPACE, 5 * (HEIGHT + SPACE) - SPACE
+    width = 6 * (WIDTH + SPACE) - SPACE
+    height = 5 * (HEIGHT + SPACE) - SPACE
     body = [_tile(tiles[code], x, y) for code, (x, y) in places().items() if code in tiles]
     return (
         f'<svg class="tiles" viewBox="-2 -2 {width + 4} {height + 4}" role="group" aria-label="{escape(title)}">'
@@ -71,7 +74,8 @@ def level(pue: float | None, facilities: int) -> str:
 
 
 def _tile(tile: Tile, column: int, row: int) -> str:
-    x, y = column * (WIDTH + SPACE), row * (HEIGHT + SPACE)
+    x = column * (WIDTH + SPACE)
+    y = row * (HEIGHT + SPACE)
     middle = x + WIDTH // 2
     kind = level(tile.pue, tile.facilities) + (" chosen" if tile.chosen else "")
     box = f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="7"/>'

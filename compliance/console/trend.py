@@ -23,7 +23,8 @@ from pue.energy.slots import Int64
 
 RANGES = {"year": 365 * DAY_MS, "days90": 90 * DAY_MS, "days30": 30 * DAY_MS, "days7": 7 * DAY_MS}
 USUAL = "year"
-SHORTEST_MS, LONGEST_MS = 6 * HOUR_MS, 2 * 366 * DAY_MS
+SHORTEST_MS = 6 * HOUR_MS
+LONGEST_MS = 2 * 366 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def trend_view(
     queries: Queries, facility: Facility, findings: Sequence[Finding], watermark_ms: int, reader: Reader
 ) -> TrendView:
     """Read and draw the chosen time, a year up to the watermark unless the address says otherwise."""
-    zone, texts = ZoneInfo(facility.timezone), reader.texts
+    zone = ZoneInfo(facility.timezone)
+    texts = reader.texts
     from_ms, to_ms = chosen_range(reader, zone, watermark_ms)
     finding, judged = _judged(findings)
     fast = queries.pue_series(facility.id, from_ms, to_ms, "slot")
@@ -157,7 +159,8 @@ def _shown(value: float, reader: Reader) -> str:
 
 
 def _ranges(reader: Reader, from_ms: int, to_ms: int, watermark_ms: int) -> tuple[RangeLink, ...]:
-    texts, span = reader.texts, to_ms - from_ms
+    texts = reader.texts
+    span = to_ms - from_ms
     own = "from" in reader.parameters or "to" in reader.parameters
     links = [
         RangeLink(

@@ -166,7 +166,9 @@ def _take(data: bytes) -> tuple[int, bytes, bytes] | None:
     """Tag and content of the first BER value of definite length, and what follows it."""
     if len(data) < 2:
         return None
-    tag, length, start = data[0], data[1], 2
+    tag = data[0]
+    length = data[1]
+    start = 2
     if length & 0x80:
         start = 2 + (length & 0x7F)
         if length == 0x80:

@@ -211,14 +211,16 @@ def _lint_vectors(profile: MeterProfile) -> Iterator[tuple[str, str]]:
 
 
 def _lint_addresses(spec: ModbusProfile) -> Iterator[tuple[str, str]]:
-    end_before, before = 0, ""
+    end_before = 0
+    before = ""
     for name, quantity in sorted(spec.quantity.items(), key=lambda item: item[1].addr):
         end = quantity.addr + quantity.words
         if end > MAX_ADDRESS + 1:
             yield name, f"ends at address {end - 1}, beyond {MAX_ADDRESS}: a value cannot be split"
         if quantity.addr < end_before:
             yield name, f"begins at {quantity.addr}, inside {before!r}: one of the two addresses splits a value"
-        end_before, before = end, name
+        end_before = end
+        before = name
 
 
 def _squeeze(words: str) -> str:

@@ -152,15 +152,16 @@ def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
         lower_capped=np.maximum(lower, beside.high_j - rounding - to_rise),
         upper_capped=np.minimum(upper, beside.low_j + hidden + risen),
     )
-    if len(levels.walls):
-        is_wall = has(levels.walls, left)
-        is_late &= ~is_wall
-        result.lower_capped[is_wall] = lower[is_wall]
-        result.upper_capped[is_wall] = upper[is_wall]
+    if len(levels.unknown):
+        is_late &= ~has(levels.unknown, left)
     late = np.flatnonzero(is_late)
     if len(late):
         result.upper_capped[late] = (beside.low_j + hidden + risen)[late]
         _look_further(levels, beside.edge_ms, left, late, result)
+    if len(levels.walls):
+        is_wall = has(levels.walls, left)
+        result.lower_capped[is_wall] = lower[is_wall]
+        result.upper_capped[is_wall] = upper[is_wall]
     if len(levels.unknown):
         _inside_unknown(levels, beside.edge_ms, left, lead, result)
     return result
@@ -169,25 +170,30 @@ def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
 def _look_further(levels: Levels, edge_ms: Int64, left: Int64, late: Int64, bracket: _Bracket) -> None:
     """Edges between request and reply of the next reading: the first reading asked for after them bounds them above.
 
-    A reading under way at the edge bounds it by what can have flowed since its request. Where no later reading between
-    the same walls was asked for after the edge, that is all there is, with and without caps.
+    Levels join across a refuted limit, so it is looked for beyond one; but a reading under way at the edge caps it, by
+    what can have flowed since its request, only on this side of every wall. Where nothing joined was asked for after
+    the edge, what flowed since the last request is all there is, with and without caps.
     """
     points = levels.points
     all_late = late
     place = left[late] + 1
+    same_stretch = ~has(levels.walls, left[late])
     while len(late):
         power = levels.power_w(place)
         level = levels.at(place) + levels.hidden_j(place)
         so_far = level + joules_up(power_mj(power, edge_ms[late] - points.t0_ms[place]))
-        bracket.upper_capped[late] = np.minimum(bracket.upper_capped[late], so_far)
+        near = late[same_stretch]
+        bracket.upper_capped[near] = np.minimum(bracket.upper_capped[near], so_far[same_stretch])
         bracket.upper[late] = so_far
-        goes_on = (place + 1 < len(points)) & ~has(levels.walls, place)
+        goes_on = (place + 1 < len(points)) & ~has(levels.gaps, place)
+        same_stretch = (same_stretch & ~has(levels.walls, place))[goes_on]
         late = late[goes_on]
         place = place[goes_on] + 1
         bracket.upper[late] = levels.at(place) + levels.hidden_j(place)
         is_under_way = points.t0_ms[place] < edge_ms[late]
         late = late[is_under_way]
         place = place[is_under_way]
+        same_stretch = same_stretch[is_under_way]
     bracket.upper_capped[all_late] = np.minimum(bracket.upper_capped[all_late], bracket.upper[all_late])
 
 

@@ -41,7 +41,8 @@ class Day:
 
     def insert(self, reading: Reading) -> bool:
         """Put a reading in its place; False if it is there already."""
-        place, end = bisect_left(self.t1, reading[1]), bisect_right(self.t1, reading[1])
+        place = bisect_left(self.t1, reading[1])
+        end = bisect_right(self.t1, reading[1])
         while place < end and rank(self.row(place)) < rank(reading):
             place += 1
         if place < end and self.row(place) == reading:
@@ -103,7 +104,8 @@ class Days:
         while start < columns.shape[1]:
             first_ms = int(columns[1, start])
             end = int(np.searchsorted(columns[1], (first_ms // DAY_MS + 1) * DAY_MS))
-            rows, size = memoryview(columns[:, start:end].tobytes()), (end - start) * columns.itemsize
+            rows = memoryview(columns[:, start:end].tobytes())
+            size = (end - start) * columns.itemsize
             for place, mine in enumerate(self.day(first_ms).columns):
                 mine.frombytes(rows[place * size : (place + 1) * size])
             start = end
@@ -131,5 +133,6 @@ class Days:
 
 def _part(day: Day, first_ms: int, last_ms: int) -> Int64:
     """Copies of a day's columns: a view would lock them against growing. (5, N)"""
-    start, end = bisect_left(day.t1, first_ms), bisect_right(day.t1, last_ms)
+    start = bisect_left(day.t1, first_ms)
+    end = bisect_right(day.t1, last_ms)
     return np.array([column[start:end] for column in day.columns], np.int64)

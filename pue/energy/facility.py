@@ -160,7 +160,9 @@ def _counted(rows: Sequence[Row], count: int) -> tuple[Bools, Int64]:
 
     Gaps of several meters in one slot are added: where they lie in it is not kept, and coverage must not be overstated.
     """
-    anyone, missing, gap = np.zeros(count, np.bool_), np.zeros(count, np.bool_), np.zeros(count, np.int64)
+    anyone = np.zeros(count, np.bool_)
+    missing = np.zeros(count, np.bool_)
+    gap = np.zeros(count, np.int64)
     for row in rows:
         if row.term.required:
             active = row.active

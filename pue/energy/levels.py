@@ -54,6 +54,11 @@ class Levels:
     fast_answered: Int64
 
     @property
+    def gaps(self) -> Int64:
+        """Left points of intervals across which levels do not join: unknown energy, or another register."""
+        return self.links[np.isin(self.relation, (*UNKNOWN, Relation.DECLARED))]
+
+    @property
     def unknown(self) -> Int64:
         """Left points of intervals whose energy is unknown: the level stays."""
         return self.links[np.isin(self.relation, UNKNOWN)]

@@ -200,7 +200,9 @@ def _one_version(samples: Samples, versions: Sequence[RegisterVersion]) -> bool:
     """Whether the first and the last reading fall in the only version."""
     if len(samples.t1_ms) == 0 or len(versions) > 1:
         return False
-    first_ms, last_ms, end_ms = int(samples.t1_ms[0]), int(samples.t1_ms[-1]), versions[0].to_ms
+    first_ms = int(samples.t1_ms[0])
+    last_ms = int(samples.t1_ms[-1])
+    end_ms = versions[0].to_ms
     return versions[0].from_ms <= first_ms and (end_ms is None or last_ms < end_ms)
 
 
@@ -233,7 +235,8 @@ def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: Reg
     for start in range(0, last, _BLOCK):
         end = min(start + _BLOCK, last)
         took = np.subtract(t1_ms[start : end + 1], t0_ms[start : end + 1], out=temporary[: end + 1 - start])
-        quickest, slowest = int(took.min()), int(took.max())
+        quickest = int(took.min())
+        slowest = int(took.max())
         change = np.subtract(t1_ms[start + 1 : end + 1], t1_ms[start:end], out=temporary[: end - start])
         least_ms = int(change.min())
         longest_ms.append(int(change.max()))

@@ -162,7 +162,8 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
 
 
 def _place(curve: FacilityCurve, edge_ms: int) -> int:
-    start_ms, end_ms = int(curve.edges_ms[0]), int(curve.edges_ms[-1])
+    start_ms = int(curve.edges_ms[0])
+    end_ms = int(curve.edges_ms[-1])
     if edge_ms % SLOT_MS or not start_ms <= edge_ms <= end_ms:
         raise Fatal(f"{edge_ms} is no edge of the curve [{start_ms}, {end_ms}]; take the curve over the whole window")
     return (edge_ms - start_ms) // SLOT_MS
@@ -312,7 +313,8 @@ def _roll(total: Int64, it: Int64, out: Float64, over: Int64, under: Int64) -> N
     width = len(total) - len(out)
     for start in range(0, len(out), BLOCK):
         stop = min(start + BLOCK, len(out))
-        top, bottom = over[: stop - start], under[: stop - start]
+        top = over[: stop - start]
+        bottom = under[: stop - start]
         np.subtract(total[start + width : stop + width], total[start:stop], out=top)
         np.subtract(it[start + width : stop + width], it[start:stop], out=bottom)
         _divide(top, bottom, out[start:stop])
@@ -341,9 +343,11 @@ def group_result(results: Sequence[WindowResult]) -> WindowResult:
     if len(spans) != 1:
         raise Fatal(f"a group needs windows of one span and got {len(spans)}; compute all over the same time")
     ((from_ms, to_ms),) = spans
-    total_j, it_j = sum(r.total_j for r in results), sum(r.it_j for r in results)
+    total_j = sum(r.total_j for r in results)
+    it_j = sum(r.it_j for r in results)
     total_upper_j = min(sum(r.total_upper_j for r in results), MAX_ENERGY_J)
-    it_lower_j, it_upper_j = sum(r.it_lower_j for r in results), min(sum(r.it_upper_j for r in results), MAX_ENERGY_J)
+    it_lower_j = sum(r.it_lower_j for r in results)
+    it_upper_j = min(sum(r.it_upper_j for r in results), MAX_ENERGY_J)
     total_lower_j = sum(r.total_lower_j for r in results)
     return WindowResult(
         from_ms=from_ms,

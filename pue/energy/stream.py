@@ -287,11 +287,13 @@ class _Grid:
         if len(slots) == 0:
             self._count = 0
             return
-        first_ms, last_ms = int(slots.start_ms[0]), int(slots.start_ms[-1]) + SLOT_MS
+        first_ms = int(slots.start_ms[0])
+        last_ms = int(slots.start_ms[-1]) + SLOT_MS
         chosen_start = first_ms if from_first else max(start_ms, first_ms)
         chosen_end = last_ms if to_last else min(end_ms, last_ms)
         self._fit(first_ms if from_first else self._start_ms, last_ms if to_last else max(self._end_ms, chosen_end))
-        place, source = (chosen_start - self._start_ms) // SLOT_MS, (chosen_start - first_ms) // SLOT_MS
+        place = (chosen_start - self._start_ms) // SLOT_MS
+        source = (chosen_start - first_ms) // SLOT_MS
         width = max(chosen_end - chosen_start, 0) // SLOT_MS
         for column, field in zip(self._columns, fields(Slots), strict=True):
             column[place : place + width] = getattr(slots, field.name)[source : source + width]
@@ -302,11 +304,13 @@ class _Grid:
         if start_ms != self._start_ms or count > self._columns.shape[1]:
             columns = np.zeros((_COLUMNS, count + count // 2 + _SPARE), np.int64)
             kept_ms = max(start_ms, self._start_ms)
-            to, source = (kept_ms - start_ms) // SLOT_MS, (kept_ms - self._start_ms) // SLOT_MS
+            to = (kept_ms - start_ms) // SLOT_MS
+            source = (kept_ms - self._start_ms) // SLOT_MS
             width = max(min(end_ms, self._end_ms) - kept_ms, 0) // SLOT_MS
             columns[:, to : to + width] = self._columns[:, source : source + width]
             self._columns = columns
-        self._start_ms, self._count = start_ms, count
+        self._start_ms = start_ms
+        self._count = count
 
 
 class SiteStream:

@@ -136,7 +136,8 @@ def u_pue(
     """
     energies = np.asarray(energy_j, np.float64)
     meters = energies.shape[-1]
-    weights_a, weights_b = np.array(a, np.float64), np.array(b, np.float64)
+    weights_a = np.array(a, np.float64)
+    weights_b = np.array(b, np.float64)
     groups = tuple(group) or ("",) * meters
     models = tuple(model) or ("",) * meters
     devices = tuple(meter) or tuple(str(place) for place in range(meters))

@@ -168,7 +168,8 @@ def rounded(value: Fraction) -> int:
 
 def scaled(count: Int64, step: Fraction) -> Int64:
     """Count x step rounded half up once; the caller keeps the result under `MAX_ENERGY_J`. [J]"""
-    top, bottom = step.numerator, step.denominator
+    top = step.numerator
+    bottom = step.denominator
     if bottom == 1:
         return count * top
     largest = int(np.abs(count).max(initial=0))

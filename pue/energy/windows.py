@@ -47,8 +47,11 @@ def window_bounds(window: str, at_ms: int, zone: ZoneInfo) -> tuple[int, int]:
     if window in _ROLLING_MS:
         return edge - _ROLLING_MS[window], edge
     now = _local(edge, zone)
-    year, month = now.year, now.month
-    today, this_month, this_year = _midnight(year, month, now.day, zone), (year, month), (year, 1)
+    year = now.year
+    month = now.month
+    today = _midnight(year, month, now.day, zone)
+    this_month = (year, month)
+    this_year = (year, 1)
     if window == "day":
         return _day_before(today, zone), today
     if window == "month":

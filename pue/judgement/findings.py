@@ -151,7 +151,8 @@ def _outcome(
 ) -> tuple[Outcome, Sequence[str]]:
     """The first outcome that applies, with its reasons; `counts` is what the decision that counts says."""
     missing = [*unknown, *_incomplete(facts, window)]
-    contradictions, refusals = _contradictions(rule, facts, window), _refusals(rule, window)
+    contradictions = _contradictions(rule, facts, window)
+    refusals = _refusals(rule, window)
     if missing:
         return Outcome.INSUFFICIENT_DATA, [*missing, *contradictions, *refusals]
     if counts is Outcome.NON_COMPLIANT and not _is_void(facts, window, contradictions):

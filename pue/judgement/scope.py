@@ -91,7 +91,9 @@ def _standing(rule: Rule, facts: Facts) -> tuple[bool, bool]:
 
 def _predicate(rule: Rule, facts: Facts) -> list[Check]:
     """Each condition as (holds, reason if it does not, reason if it cannot be said)."""
-    want, racks, power = rule.applies_to, facts.standard_racks, facts.it_power_kw
+    want = rule.applies_to
+    racks = facts.standard_racks
+    power = facts.it_power_kw
     scale = None if racks is None else rule.scale.of(racks)
     hub = None if facts.hub_cluster is None else "inside" if facts.hub_cluster else "outside"
     return [

@@ -22,7 +22,8 @@ LOAD_MARGIN = 0.25
 _YEAR_DAYS = 365.25
 _HARMONICS = (1, 2)
 _BATCH_DAYS = 14
-_LOAD_RIDGE, _WEATHER_RIDGE = 1.0, 0.1
+_LOAD_RIDGE = 1.0
+_WEATHER_RIDGE = 0.1
 _FIXED_SHARE = 1 / 3
 """Share of the overhead that does not follow the load, where the data do not say otherwise. [-]"""
 
@@ -129,7 +130,8 @@ def fit_baseline(days: DailyEnergy) -> Baseline:
     has_weather = bool(measured.sum() >= MIN_VALID_DAYS)
     days = days.select(measured) if has_weather else days
     load_j = float(np.mean(days.it_j))
-    design, overhead = columns(days, load_j, has_weather=has_weather), days.overhead
+    design = columns(days, load_j, has_weather=has_weather)
+    overhead = days.overhead
     coefficients = least_squares(design, overhead)
     residual = overhead - weighted_sum(design, coefficients)
     low, high = np.quantile(days.it_j, (0.01, 0.99))

@@ -156,7 +156,8 @@ def watch(day: Int64, residual: Float64, detector: PageHinkley) -> tuple[PageHin
         if detector.alarm:
             level = sum(excess for _, excess in since) / len(since)
             alarms.append(Alarm(today, since[0][0], level))
-            detector, since = detector.restart(level), []
+            detector = detector.restart(level)
+            since = []
     return detector, tuple(alarms)
 
 

@@ -157,7 +157,8 @@ def _with_trend(days: DailyEnergy, load_j: float, today: int, *, has_weather: bo
 def _coming_days(days: DailyEnergy, horizon: int, it_j: float) -> list[DailyEnergy]:
     """The coming days, once with the weather of each past year."""
     day = days.day[-1] + np.arange(1, horizon + 1)
-    load, valid = np.full(horizon, round(it_j)), np.ones(horizon, np.bool_)
+    load = np.full(horizon, round(it_j))
+    valid = np.ones(horizon, np.bool_)
     return [DailyEnergy(day, load, load, _weather_of(days, day - years * YEAR_DAYS), valid) for years in _WEATHER_YEARS]
 
 

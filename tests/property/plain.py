@@ -253,7 +253,7 @@ class Register:
             return low, top, low, top
         at_edge = self.points[n].t0 == self.points[n].t1 == edge
         if self.relations[n] == "refuted":
-            top = self.level[n if at_edge else n + 1] + self.hidden[n]
+            top, _ = self.asked_after(n if at_edge else n + 1, edge)
             return low, top, low, top
         power = self.power[n]
         risen = power * (edge - self.points[n].t0) - self.lead_before(n)
@@ -266,12 +266,16 @@ class Register:
     def asked_after(self, first: int, edge: int) -> tuple[int, list[int]]:
         """Upper bound by the first reading from some point on asked for after an edge; those of the ones before it."""
         under_way: list[int] = []
-        for k in range(first, self.stretch(first)[-1] + 1):
+        for k in range(first, len(self.points)):
             top = self.level[k] + self.hidden[k]
             if self.points[k].t0 >= edge:
                 return top, under_way
-            under_way.append(up(1000 * top + self.power[k] * (edge - self.points[k].t0)))
-        return under_way[-1], under_way
+            so_far = up(1000 * top + self.power[k] * (edge - self.points[k].t0))
+            if k in self.stretch(first):
+                under_way.append(so_far)
+            if k == len(self.relations) or self.relations[k] not in ("plain", "rollover", "refuted"):
+                break
+        return so_far, under_way
 
     def is_resolution(self, n: int, excess: int) -> bool:
         """Whether the step of a float32 register explains caps that contradict each other."""

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.curves import energy_bound_j, exact_share, last_before, share
+from pue.energy.curves import energy_bound_j, exact_share, share
+from pue.energy.index import last_before
 from pue.energy.versions import joules_up, power_mj
 
 ENERGIES = st.integers(0, 10**6) | st.integers(0, 2**40) | st.integers(0, MAX_ENERGY_J - 1)

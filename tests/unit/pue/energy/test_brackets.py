@@ -139,6 +139,28 @@ def test_a_last_reading_at_an_edge_hides_a_step_there_too() -> None:
 # Where registers meet
 
 
+def test_a_reading_beyond_a_refuted_rise_bounds_an_edge_at_which_the_one_before_was_under_way() -> None:
+    """The third reading is under way at 900 s, the fourth rises by 1 MJ in 110 s at most: the limit of 1 kW is wrong.
+
+    Since the edge 110 kJ may have flowed by the limit, but nobody knows by how much it is wrong: only the fourth
+    reading's level, and its hidden step, hold the edge from above.
+    """
+    readings = [(0, 0, 0), (600_000, 600_000, 500_000), (890_000, 930_000, 760_000), (1_000_000, 1_000_000, 1_760_000)]
+    slots = register_slots(asked(*readings, (1_060_000, 1_060_000, 1_800_000)), [METER])
+    assert slots.flags[1] & Flag.LIMIT_REFUTED
+    assert at(1, slots)[1] == 1_760_001
+
+
+def test_a_refuted_rise_that_ends_in_a_reading_under_way_is_bounded_by_the_next_one() -> None:
+    """From 600 to 930 s the register rose by 1 MJ; its last reading may have been taken before the edge at 900 s."""
+    readings = [(0, 0, 0), (300_000, 300_000, 200_000), (600_000, 600_000, 400_000), (890_000, 930_000, 1_400_000)]
+    slots = register_slots(
+        asked(*readings, (1_000_000, 1_000_000, 1_460_000), (1_060_000, 1_060_000, 1_500_000)), [METER]
+    )
+    assert slots.flags[0] & Flag.LIMIT_REFUTED
+    assert at(1, slots) == (400_000, 1_460_001, 400_000, 1_460_001)
+
+
 @pytest.mark.parametrize(
     ("versions", "readings", "flags"),
     [
