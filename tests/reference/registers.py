@@ -325,6 +325,9 @@ class Curve:
         self.stretch = [0] * len(points)
         for i, name in enumerate(names):
             self.stretch[i + 1] = self.stretch[i] + (name not in ("rise", "rollover"))
+        self.joined = [0] * len(points)
+        for i, name in enumerate(names):
+            self.joined[i + 1] = self.joined[i] + (name not in ("rise", "rollover", "refuted"))
         self.lead_before = self.leads_before()
         self.lead_after = self.leads_after()
 
@@ -340,6 +343,10 @@ class Curve:
     def mates(self, n: int) -> list[int]:
         """Places of the readings of its stretch."""
         return [j for j in range(len(self.points)) if self.stretch[j] == self.stretch[n]]
+
+    def joined_mates(self, n: int) -> list[int]:
+        """Places of the readings between the same unknown energies or replacements, across refuted limits."""
+        return [j for j in range(len(self.points)) if self.joined[j] == self.joined[n]]
 
     def before(self, edge: int) -> int | None:
         """Place of the last reading with t1 <= e."""
@@ -384,11 +391,11 @@ class Curve:
             self.level[n] + Fraction((self.level[n + 1] - self.level[n]) * (edge - left.t1), right.t1 - left.t1)
         )
 
-    def later(self, edge: int, n: int) -> tuple[list[int], int | None]:
-        """Readings of the stretch passed over because their t0 < e, and the first one with t0 >= e."""
+    def later(self, edge: int, n: int, mates: Sequence[int]) -> tuple[list[int], int | None]:
+        """Those of some readings passed over because their t0 < e, and the first one with t0 >= e."""
         at_edge = self.points[n].t0 == edge == self.points[n].t1
         passed: list[int] = []
-        for j in self.mates(n):
+        for j in mates:
             if j < n or (j == n and not at_edge):
                 continue
             if self.points[j].t0 >= edge:
@@ -404,10 +411,11 @@ class Curve:
     def by_registers(self, edge: int, n: int) -> tuple[int, int]:
         """ "Edge bounds": lower and upper by the registers alone, at an edge inside a stretch. [J]"""
         lower = self.level[n] - self.rounding(n)
-        _, first = self.later(edge, n)
+        mates = self.joined_mates(n)
+        _, first = self.later(edge, n, mates)
         if first is not None:
             return lower, self.level[first] + self.hidden(first)
-        return lower, self.upper_line(edge, self.mates(n)[-1])
+        return lower, self.upper_line(edge, mates[-1])
 
     def capped(self, edge: int, n: int) -> tuple[int, int]:
         """ "Edge bounds": lower and upper by the maximum power as well. [J]"""
@@ -416,7 +424,7 @@ class Curve:
             after = self.power(n) * (self.points[n + 1].t1 - edge) - self.lead_after[n + 1]
             lower = max(lower, (MILLI * (self.level[n + 1] - self.rounding(n + 1)) - after) // MILLI)
         upper = min(upper, self.upper_line(edge, n, self.lead_before[n]))
-        passed, _ = self.later(edge, n)
+        passed, _ = self.later(edge, n, self.mates(n))
         return lower, min([upper, *(self.upper_line(edge, k) for k in passed if k > n)])
 
     def resolution(self, n: int) -> int:
@@ -463,12 +471,9 @@ def one_edge(curve: Curve, edge: int, unknown: dict[int, Stretch], least: int | 
         above = curve.hidden(n + 1)
         return Edge(estimate if least is None else max(estimate, least), below, above, below, above)
     is_refuted = False
-    if curve.names[n] == "refuted":
-        upper = n if curve.points[n].t0 == edge == curve.points[n].t1 else n + 1
-        alone = (curve.level[n] - curve.rounding(n), curve.level[upper] + curve.hidden(upper))
-        capped = alone
-    else:
-        alone = curve.by_registers(edge, n)
+    alone = curve.by_registers(edge, n)
+    capped = alone
+    if curve.names[n] != "refuted":
         capped = curve.capped(edge, n)
         if capped[0] > capped[1]:
             is_refuted = capped[0] - capped[1] > curve.resolution(n)
