@@ -62,6 +62,8 @@ class Neighbours:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Of successive stretches of the same columns."""
+        if len(parts) == 1:
+            return parts[0]
         names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
