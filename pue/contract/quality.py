@@ -38,16 +38,8 @@ class Quality(IntFlag):
     """A value entered by a person or read off the display."""
 
 
-NO_VALUE = (
-    Quality.TIMEOUT
-    | Quality.NO_LINK
-    | Quality.EXCEPTION
-    | Quality.UNSUPPORTED
-    | Quality.SENTINEL
-    | Quality.MALFORMED
-    | Quality.RANGE
-)
-"""With any of these bits a reading has no count."""
+NO_VALUE = Quality(0xFF)
+"""With any of bits 0 to 7 a reading has no count, also with one that this version does not know."""
 
 
 class Flag(IntFlag):

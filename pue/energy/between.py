@@ -90,7 +90,7 @@ def meter_bounds(row: Row, first: Int64, last: Int64) -> MeterBounds:
     upper = np.minimum(own.upper_j, most)
     if not refuted.any():
         return MeterBounds(own.lower_j, upper, refuted)
-    free = _by_registers(row.free or row.without_limit(), first, last)
+    free = _by_registers(row.free or (row.bare or row).without_limit(), first, last)
     lower = np.where(refuted, free.lower_j, own.lower_j)
     return MeterBounds(lower, np.where(refuted, free.upper_j, upper), refuted)
 

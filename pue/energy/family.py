@@ -56,8 +56,12 @@ def bounded_by_family(rows: Sequence[Row]) -> list[Row]:
         return list(rows)
     result = _bounded(rows, nodes, children, order)
     if any(row.free for row in rows):
+        # Where a limit is not believed, neither are those of the others that some slot refutes.
         free = _bounded([row.free or row for row in rows], nodes, children, order)
-        result = [replace(row, free=own if row.free else None) for row, own in zip(result, free, strict=True)]
+        result = [
+            replace(row, free=own) if row.free else replace(row, bare=own.bare)
+            for row, own in zip(result, free, strict=True)
+        ]
     return result
 
 
@@ -71,18 +75,20 @@ def _bounded(
     for node in reversed(order):
         if node in children:
             lower[node] = np.maximum(lower[node], np.add.reduce([lower[child] for child in children[node]]))
+    family = {node: np.full_like(upper[node], UNBOUNDED_J) for node in nodes}  # by the meters above, without own
     for node in order:
         for child in children.get(node, ()):
             siblings = np.add.reduce([lower[other] for other in children[node]]) - lower[child]
             is_bounded = _active(rows, nodes[node]) & (upper[node] < UNBOUNDED_J)
-            rest = np.where(is_bounded, np.maximum(upper[node] - siblings, 0), UNBOUNDED_J)
-            upper[child] = np.minimum(upper[child], rest)
+            family[child] = np.where(is_bounded, np.maximum(upper[node] - siblings, 0), UNBOUNDED_J)
+            upper[child] = np.minimum(upper[child], family[child])
     result = list(rows)
     for node, places in nodes.items():
         least = _scaled(lower[node], 1 - limits[node])
         most = _scaled_up(upper[node], 1 + limits[node])
+        alone = _scaled_up(family[node], 1 + limits[node])
         for place in places:
-            result[place] = rows[place].bounded(least, most)
+            result[place] = rows[place].bounded(least, most, alone)
     return result
 
 

@@ -98,8 +98,12 @@ class Row:
         It is known that no slot holds more or less than `energy_j`.
     is_borrowed
         Slots whose bounds come from other meters. (S,)
+    family_j
+        The most a slot can hold by what other meters say alone; None where no other meter says anything. (S,) [J]
+    bare
+        The row with edge bounds by the registers alone; None in such a row itself.
     free
-        The row if its maximum power is not believed, for windows in which it was refuted; None where it never was.
+        The bare row without bounds of what is unknown but those of other meters, if a slot refutes its maximum power.
     """
 
     term: Term
@@ -116,6 +120,8 @@ class Row:
     above_j: Int64
     is_exact: bool = False
     is_borrowed: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    family_j: Int64 | None = None
+    bare: Row | None = None
     free: Row | None = None
 
     @property
@@ -153,18 +159,29 @@ class Row:
         most = self.energy_j + self.high_j + self.below_j[:-1] + self.above_j[1:]
         return np.where(self.unbounded, UNBOUNDED_J, most)
 
-    def bounded(self, least_j: Int64, most_j: Int64) -> Row:
+    def bounded(self, least_j: Int64, most_j: Int64, family_j: Int64) -> Row:
         """The row with unknown energy held between bounds of the slots, each taken alone. [J]"""
         unknown = self.active & ~self.known
-        least = least_j - self.energy_j - self.below_j[:-1] - self.above_j[1:]
-        most = np.maximum(most_j - self.energy_j + self.above_j[:-1] + self.below_j[1:], 0)
         bounded = unknown & (most_j < UNBOUNDED_J)
+        least = least_j - self.energy_j - self.below_j[:-1] - self.above_j[1:]
+        most = self._beyond_known(most_j)
         high = np.where(bounded, np.where(self.unbounded, most, np.minimum(self.high_j, most)), self.high_j)
         low = np.where(unknown, np.maximum(self.low_j, least), self.low_j)
         is_borrowed = unknown & ((high != self.high_j) | (low != self.low_j) | (self.unbounded & bounded))
         return replace(
-            self, low_j=low, high_j=high, unbounded=self.unbounded & ~bounded, is_borrowed=is_borrowed, is_exact=False
+            self,
+            low_j=low,
+            high_j=high,
+            unbounded=self.unbounded & ~bounded,
+            is_borrowed=is_borrowed,
+            is_exact=False,
+            family_j=family_j,
+            bare=self.bare.bounded(least_j, most_j, family_j) if self.bare else None,
         )
+
+    def _beyond_known(self, most_j: Int64) -> Int64:
+        """What slots can hold beyond what is known, if they hold at most so much in all. (S,) [J]"""
+        return np.asarray(np.maximum(most_j - self.energy_j + self.above_j[:-1] + self.below_j[1:], 0), np.int64)
 
     def doubted(self, slots: Bools, mark: Flag) -> Row:
         """The row with the energy of some slots unknown up to the meter's limit: meters contradict each other."""
@@ -179,14 +196,21 @@ class Row:
             unbounded=np.where(here, limit_j == 0, self.unbounded),
             flags=np.where(here, self.flags | int(mark), self.flags),
             is_exact=False,
-            free=None if self.free is None else self.free.doubted(slots, mark).without_limit(),
+            family_j=None if self.family_j is None else np.where(here, UNBOUNDED_J, self.family_j),
+            bare=self.bare.doubted(slots, mark) if self.bare else None,
+            free=self.free.doubted(slots, mark).without_limit() if self.free else None,
         )
 
     def without_limit(self) -> Row:
-        """The row with no upper bound where something is unknown and no other meter bounds it."""
-        endless = self.active & ~self.known & ~self.is_borrowed
+        """The row with no bound of what is unknown but what other meters give."""
+        unknown = self.active & ~self.known
+        family_j = np.full(len(unknown), UNBOUNDED_J) if self.family_j is None else self.family_j
+        bounded = unknown & (family_j < UNBOUNDED_J)
         return replace(
-            self, high_j=np.where(endless, 0, self.high_j), unbounded=self.unbounded | endless, is_exact=False
+            self,
+            high_j=np.where(unknown, np.where(bounded, self._beyond_known(family_j), 0), self.high_j),
+            unbounded=np.where(unknown, ~bounded, self.unbounded),
+            is_exact=False,
         )
 
 
@@ -202,10 +226,9 @@ def span(term: Term, edges: Int64) -> tuple[int, int]:
 def lay(slots: Slots | None, term: Term, edges: Int64) -> Row:
     """Put a term's slots on the grid; a slot that is not there is unknown up to the meter's limit."""
     slots = Slots.empty() if slots is None else slots
-    row = _laid(slots, term, edges, capped=True)
-    if int(np.bitwise_or.reduce(row.flags, initial=0)) & Flag.LIMIT_REFUTED:
-        free = _laid(slots, term, edges, capped=False)
-        row = replace(row, free=free.without_limit())
+    row = replace(_laid(slots, term, edges, capped=True), bare=_laid(slots, term, edges, capped=False))
+    if row.bare and int(np.bitwise_or.reduce(row.flags, initial=0)) & Flag.LIMIT_REFUTED:
+        row = replace(row, free=row.bare.without_limit())
     return _with_calibration(row, edges)
 
 

@@ -189,6 +189,11 @@ class Facility:
             uppers[name] = left if own is None else min(own, left)
         return lowers, uppers
 
+    def has_family(self) -> bool:
+        """Whether any meter with a slot in the curve has its parent among them."""
+        present = {t.meter for k, t in enumerate(self.terms) if self.cells[k]}
+        return any(t.meter in present and t.parent in present for t in self.terms)
+
     def depth(self, name: str, parent: Mapping[str, str]) -> int:
         above = parent.get(name)
         return 0 if above is None else 1 + self.depth(above, parent)
@@ -201,7 +206,7 @@ class Facility:
         high = self.high(k, i, is_alone)
         if (k, i) in self.broken:
             return 0, None if is_alone or not term.power_w else term.power_w * SLOT_S, False
-        if not cell.is_unknown:
+        if not cell.is_unknown or not self.has_family():
             return low, high, False
         lowers, uppers = self.flowed(i, self.marked | {k} if is_alone else frozenset())
         c = self.limit(term.meter)
@@ -290,7 +295,7 @@ class Facility:
             before = e - 1 in counting
             after = e in counting
             is_outer = e in (day[0], day[-1] + 1)
-            if (is_outer and (before or after)) or before != after:
+            if is_outer or before != after:
                 for k, t in enumerate(self.terms):
                     if t.meter in meters and t.weighs:
                         edge = self.edges[k][e]

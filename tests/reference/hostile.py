@@ -15,7 +15,7 @@ from tests.reference.findings import Period
 from tests.reference.registers import Reading, Slot, Version
 
 EPOCH_MS = 1_774_915_200_000  # the last day of March 2026, a slot's start
-VALUELESS = (1, 2, 16, 64)
+VALUELESS = (1, 2, 16, 64, 128)
 MARKED = (0, 0, 0, 0, 0, 256, 512, 1024, 256 | 1024)
 STEPS = (
     Fraction(1),

@@ -154,7 +154,7 @@ def usable(
         if reading.t1 - reading.t0 > LONGEST_REPLY_MS:
             marks.append(Mark(reading.t1, reading.t1, "SLOW"))
         else:
-            in_time.append(reading._replace(t0=min(reading.t0, reading.t1)))
+            in_time.append(reading)
     one_each = []
     for time in sorted({r.t1 for r in in_time}):
         rivals = sorted((r for r in in_time if r.t1 == time), key=lambda r: (r.order, r.count, r.t0, r.quality))
@@ -170,7 +170,7 @@ def usable(
         if name is not None:
             marks.append(Mark(reading.t1, reading.t1, name))
         else:
-            points.append(Point(reading.t0, reading.t1, reading.count, number, reading.quality))
+            points.append(Point(min(reading.t0, reading.t1), reading.t1, reading.count, number, reading.quality))
     return points, marks
 
 
@@ -207,8 +207,8 @@ def with_replacements(points: list[Point], versions: Sequence[Version]) -> list[
 def relation(left: Point, right: Point, versions: Sequence[Version]) -> str:
     """ "Registers", What two neighbouring readings say."""
     if left.version != right.version:
-        is_declared = (left.declared, right.declared) == ("final", "initial")
-        return "declared" if is_declared and right.version == left.version + 1 else "exchange"
+        is_at_once = left.t1 == right.t1
+        return "declared" if is_at_once and right.version == left.version + 1 else "exchange"
     version = versions[left.version]
     moved = math.floor(Fraction((right.t1 - left.t0) * version.power_w, MILLI) / version.step)
     most = moved + OWN_STEP + max(left.count, right.count) // FLOAT32_COUNTS

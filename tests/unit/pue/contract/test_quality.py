@@ -10,7 +10,7 @@ def test_quality_bits_stay_where_they_are() -> None:
         "TIMEOUT": 1, "NO_LINK": 2, "EXCEPTION": 4, "UNSUPPORTED": 8, "SENTINEL": 16, "MALFORMED": 32, "RANGE": 64,
         "CLOCK_UNSYNCED": 256, "BACKWARDS": 512, "OUT_OF_BAND": 1024,
     }  # fmt: skip
-    assert NO_VALUE == 127
+    assert NO_VALUE == 255
 
 
 def test_flag_bits_stay_where_they_are() -> None:

@@ -141,7 +141,7 @@ def test_what_is_unknown_has_no_bound_in_a_window_that_refutes_the_limit() -> No
 
 def test_other_meters_bound_what_is_unknown_although_the_limit_is_refuted() -> None:
     slots = made_slots(1000, 900, 0, unknown_j=[0, 70, 0])
-    bounded = row(slots, 2).bounded(int64(0, 905), int64(UNBOUNDED_J, 930))
+    bounded = row(slots, 2).bounded(int64(0, 905), int64(UNBOUNDED_J, 930), int64(UNBOUNDED_J, 930))
     assert between(bounded, (0, 2)) == [(1905, 1930)]
 
 
@@ -207,3 +207,9 @@ def test_sums_are_of_each_window() -> None:
     assert sums(column, int64(0, 1, 2), int64(4, 3, 2)).tolist() == [15, 6, 0]
     assert sums(column, int64(1), int64(3)).tolist() == [6]
     assert sums(np.array([True, True, False]), int64(0), int64(3)).tolist() == [2]
+
+
+def test_counted_energy_beyond_the_limit_frees_the_edges_too() -> None:
+    """1000 J in a slot of at most 900 refute the limit: the edge at its end lies 50 J lower, not 10 as the limit says."""
+    slots = made_slots(1000, 0, below_j=[0, 50], below_capped_j=[0, 10])
+    assert between(row(slots, 1), (0, 1)) == [(950, 1000)]

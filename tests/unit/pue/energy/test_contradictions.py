@@ -207,7 +207,7 @@ def test_a_day_on_which_no_it_energy_is_certain_is_believed() -> None:
 def test_a_facility_that_only_gives_away_has_no_ratio_and_no_uncertainty() -> None:
     """Its export of 5 J is known, its IT meter missing, and at least the 100 J of the meter below it."""
     export = term("export", -1, max_power_w=0)
-    lost = lay(None, IT, int64(0, SLOT_MS)).bounded(int64(100), int64(MAX_ENERGY_J))
+    lost = lay(None, IT, int64(0, SLOT_MS)).bounded(int64(100), int64(MAX_ENERGY_J), int64(MAX_ENERGY_J))
     meters = [*rows({export: made_slots(5, 0)}, 1), lost]
     _, doubts = without_contradictions(meters, int64(0, 1), Fraction(0))
     assert [doubt.code for doubt in doubts] == ["pue_below_one"]

@@ -148,7 +148,9 @@ def test_a_row_whose_limit_was_refuted_has_another_without_it(last: int | None) 
 
 def test_a_row_without_its_limit_keeps_what_other_meters_say() -> None:
     laid = slots([5, 5, 5, 5], unknown=[7, 7, 0, 0])
-    row = lay(laid, term("m"), grid(10, 13)).bounded(int64(0, 0, 0), int64(UNBOUNDED_J, 9, UNBOUNDED_J))
+    row = lay(laid, term("m"), grid(10, 13)).bounded(
+        int64(0, 0, 0), int64(UNBOUNDED_J, 9, UNBOUNDED_J), int64(UNBOUNDED_J, 9, UNBOUNDED_J)
+    )
     free = row.without_limit()
     assert free.unbounded.tolist() == [True, False, False]
     assert free.high_j.tolist() == [0, 9 - 5, 0]
@@ -209,23 +211,25 @@ def test_slots_for_which_no_certificate_holds_are_marked(changes: dict[str, obje
 def test_bounds_of_other_meters_hold_less_what_the_edges_leave_open() -> None:
     """Least 500 - 100 - 2 - 30 = 368 and 500 - 200 - 3 - 40 = 257; most 900 - 100 + 20 + 3 and 900 - 200 + 30 + 4."""
     laid = slots([100, 200, 0], [5000, 5000, 0], below=[2, 3, 4], above=[20, 30, 40])
-    row = lay(laid, term("m"), grid(10, 12)).bounded(int64(500, 500), int64(900, 900))
+    row = lay(laid, term("m"), grid(10, 12)).bounded(int64(500, 500), int64(900, 900), int64(900, 900))
     assert row.is_borrowed.tolist() == [True, True]
     assert row.low_j.tolist() == [368, 257]
     assert row.high_j.tolist() == [823, 734]
 
 
 def test_bounds_of_other_meters_change_nothing_that_is_known() -> None:
-    row = lay(slots([100, 200, 0], [0, 50, 0]), term("m"), grid(10, 12)).bounded(int64(150, 210), int64(150, 220))
+    row = lay(slots([100, 200, 0], [0, 50, 0]), term("m"), grid(10, 12)).bounded(
+        int64(150, 210), int64(150, 220), int64(150, 220)
+    )
     assert (row.low_j.tolist(), row.high_j.tolist()) == ([0, 10], [0, 20])
     assert row.is_borrowed.tolist() == [False, True]
     assert (row.borrows(0, 1), row.borrows(0, 2)) == (False, True)
 
 
 def test_bounds_no_narrower_than_a_meters_own_are_not_borrowed() -> None:
-    row = lay(slots([100, 0], [50, 0]), term("m"), grid(10, 11)).bounded(int64(100), int64(150))
+    row = lay(slots([100, 0], [50, 0]), term("m"), grid(10, 11)).bounded(int64(100), int64(150), int64(150))
     assert (row.low_j.tolist(), row.high_j.tolist(), row.is_borrowed.tolist()) == ([0], [50], [False])
-    narrower = lay(slots([100, 0], [50, 0]), term("m"), grid(10, 11)).bounded(int64(101), int64(150))
+    narrower = lay(slots([100, 0], [50, 0]), term("m"), grid(10, 11)).bounded(int64(101), int64(150), int64(150))
     assert narrower.is_borrowed.tolist() == [True]
 
 
@@ -240,6 +244,6 @@ def test_what_a_slot_holds_taken_alone_is_what_both_its_edges_leave() -> None:
 
 def test_an_unbounded_slot_takes_the_bound_of_other_meters_if_they_have_one() -> None:
     laid = slots([100, 100, 0], [MAX_ENERGY_J, MAX_ENERGY_J, 0])
-    row = lay(laid, term("m"), grid(10, 12)).bounded(int64(0, 0), int64(150, UNBOUNDED_J))
+    row = lay(laid, term("m"), grid(10, 12)).bounded(int64(0, 0), int64(150, UNBOUNDED_J), int64(150, UNBOUNDED_J))
     assert (row.high_j.tolist(), row.unbounded.tolist()) == ([50, 0], [False, True])
     assert row.is_borrowed.tolist() == [True, False]
