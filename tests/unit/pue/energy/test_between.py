@@ -210,6 +210,6 @@ def test_sums_are_of_each_window() -> None:
 
 
 def test_counted_energy_beyond_the_limit_frees_the_edges_too() -> None:
-    """1000 J in a slot of at most 900 refute the limit: its end may lie 50 J lower, and not only 10 as the limit says."""
+    """1000 J in a slot of at most 900 refute the limit: its end may lie 50 J lower, not 10 as the limit would say."""
     slots = made_slots(1000, 0, below_j=[0, 50], below_capped_j=[0, 10])
     assert between(row(slots, 1), (0, 1)) == [(950, 1000)]
