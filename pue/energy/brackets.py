@@ -131,7 +131,7 @@ def _with_ends(
     at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == levels.points.t1_ms[-1]))
     below[at_last] = below_capped[at_last] = levels.rounding_j(ends)[1]
     above[at_last] = above_capped[at_last] = levels.hidden_j(ends)[1]
-    return Edges(time_ms, inner, left, span_ms, level, below, above, below_capped, above_capped, is_refuted)
+    return Edges(time_ms, left, span_ms, level, below, above, below_capped, above_capped, is_refuted)
 
 
 def _bracket(levels: Levels, beside: _Beside) -> _Bracket:

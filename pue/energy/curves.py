@@ -26,10 +26,8 @@ class Edges:
     ----------
     time_ms
         The edges. (E,) [ms UTC]
-    inner
-        Those between two points.
     left
-        Last point at or before each inner edge. (I,)
+        Last point at or before each of the I edges between two points. (I,)
     span_ms
         Time from it to the next point. (I,) [ms]
     level_j
@@ -41,7 +39,6 @@ class Edges:
     """
 
     time_ms: Int64
-    inner: slice
     left: Int64
     span_ms: Int64
     level_j: Int64

@@ -120,7 +120,7 @@ def _edges(points: Points, level_j: Int64, time_ms: Int64) -> Edges:
         level_j[left + 1] - level_j[left], time_ms[inner] - points.t1_ms[left], span_ms
     )
     nothing = np.zeros_like(time_ms)
-    return Edges(time_ms, inner, left, span_ms, level, nothing, nothing, nothing, nothing, nothing)
+    return Edges(time_ms, left, span_ms, level, nothing, nothing, nothing, nothing, nothing)
 
 
 def _unknown(points: Points, power_w: Int64, unknown: Int64, time_ms: Int64) -> Unknown:

@@ -65,11 +65,7 @@ def relative_uncertainty(meter_class: str, ct_class: str = "", pt_class: str = "
     ----------
     METHOD.md, "Meter".
     """
-    limits = (
-        _class_limit(METER_CLASSES, "meter", meter_class),
-        _class_limit(TRANSFORMER_CLASSES, "CT", ct_class),
-        _class_limit(TRANSFORMER_CLASSES, "PT", pt_class),
-    )
+    limits = _class_limits(meter_class, ct_class, pt_class)
     return math.sqrt(sum(limit * limit for limit in limits) / 3) / 100
 
 
@@ -85,11 +81,7 @@ def class_limit(meter_class: str, ct_class: str = "", pt_class: str = "") -> Fra
     ----------
     METHOD.md, "Bounds of a missing meter".
     """
-    limits = (
-        _class_limit(METER_CLASSES, "meter", meter_class),
-        _class_limit(TRANSFORMER_CLASSES, "CT", ct_class),
-        _class_limit(TRANSFORMER_CLASSES, "PT", pt_class),
-    )
+    limits = _class_limits(meter_class, ct_class, pt_class)
     return sum((Fraction(str(limit)) for limit in limits), Fraction(0)) / 100
 
 
@@ -207,6 +199,15 @@ def required_pue(limit: Fraction, total_j: int, it_j: int, it_remaining_j: int) 
     if it_remaining_j <= 0:
         raise Fatal(f"IT energy remaining is {it_remaining_j} J; a required PUE needs some, judge the year instead")
     return (limit * (it_j + it_remaining_j) - total_j) / it_remaining_j
+
+
+def _class_limits(meter_class: str, ct_class: str, pt_class: str) -> tuple[float, float, float]:
+    """Limits of error of a meter and its transformers. [%]"""
+    return (
+        _class_limit(METER_CLASSES, "meter", meter_class),
+        _class_limit(TRANSFORMER_CLASSES, "CT", ct_class),
+        _class_limit(TRANSFORMER_CLASSES, "PT", pt_class),
+    )
 
 
 def _class_limit(table: dict[str, float], what: str, name: str) -> float:

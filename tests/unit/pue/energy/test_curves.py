@@ -78,9 +78,7 @@ def line(**changes: object) -> Curve:
 
     def edges_of(time_ms: Int64) -> Edges:
         nothing = np.zeros_like(time_ms)
-        return Edges(
-            time_ms, slice(1, 3), int64(0, 0), int64(2 * SLOT_MS, 2 * SLOT_MS), int64(0, 2, 6, 8), *[nothing] * 5
-        )
+        return Edges(time_ms, int64(0, 0), int64(2 * SLOT_MS, 2 * SLOT_MS), int64(0, 2, 6, 8), *[nothing] * 5)
 
     nothing = int64()
     columns: dict[str, object] = dict.fromkeys(Curve.__slots__, nothing)
@@ -152,9 +150,7 @@ def test_a_refuted_edge_marks_the_slot_that_starts_there() -> None:
     def edges_of(time_ms: Int64) -> Edges:
         nothing = np.zeros_like(time_ms)
         refuted = int64(0, 0, 1, 0)
-        return Edges(
-            time_ms, slice(1, 3), int64(0, 0), int64(1, 1), nothing, nothing, nothing, nothing, nothing, refuted
-        )
+        return Edges(time_ms, int64(0, 0), int64(1, 1), nothing, nothing, nothing, nothing, nothing, refuted)
 
     assert slots_of_curve(line(edges_of=edges_of), 3 * SLOT_MS, 0).flags.tolist() == [0, 0, Flag.LIMIT_REFUTED]
 
