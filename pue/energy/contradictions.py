@@ -57,7 +57,8 @@ def without_contradictions(
     believed = list(rows)
     doubts: list[Doubt] = []
     for parent, family in _families(rows):
-        slots = _slots_of_days(days, _broken_days([rows[place] for place in family[0]], family, rows, days))
+        weighing_rows = [[rows[place] for place in member if rows[place].weighs] for member in family]
+        slots = _slots_of_days(days, _broken_days(weighing_rows, days))
         _doubt(believed, doubts, f"{BALANCE_BROKEN}:{parent}", slots, [place for member in family for place in member])
     weighing = [place for place, row in enumerate(rows) if row.weighs]
     below_one = _slots_of_days(days, _days_below_one(believed, days))
@@ -83,24 +84,23 @@ def _slots_of_days(days: Int64, chosen: Bools) -> Bools:
 
 
 def _families(rows: Sequence[Row]) -> list[tuple[str, list[list[int]]]]:
-    """Name of each parent that weighs, and the places of its rows and of those of its children that weigh."""
+    """Name of each parent that weighs, and the places of its rows and of those of its children that weigh, by name."""
     nodes = nodes_of(rows)
     found = []
-    for parent, children in children_of(rows, nodes).items():
+    for parent, children in sorted(children_of(rows, nodes).items()):
         members = [nodes[node] for node in (parent, *children) if any(rows[place].weighs for place in nodes[node])]
         if len(members) > 1 and members[0] is nodes[parent]:
             found.append((parent[1], members))
     return found
 
 
-def _broken_days(parent: Sequence[Row], family: list[list[int]], rows: Sequence[Row], days: Int64) -> Bools:
-    """Days on which children carry more than their parent, beyond twice the standard uncertainty of the difference.
+def _broken_days(members: Sequence[Sequence[Row]], days: Int64) -> Bools:
+    """Days on which children carry more than their parent, beyond twice the uncertainty of the difference. (D,)
 
-    Only slots count in which all of the family is known. Less is no fault: what lies between is loss, or load without a
-    meter.
+    `members` are the parent's terms that weigh, then each child's. Only slots count in which all of the family weigh
+    and are known. Less is no fault: what lies between is loss, or load without a meter.
     """
-    members = [[rows[place] for place in places] for places in family]
-    known = np.ones(len(parent[0].known), np.bool_)
+    known = np.ones(len(members[0][0].known), np.bool_)
     for member in members:
         known &= np.logical_or.reduce([row.known for row in member])
     energy = np.stack([_by_day(np.where(known, _whole_j(member), 0), days) for member in members])  # (members, D)

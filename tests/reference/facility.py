@@ -238,7 +238,7 @@ class Facility:
         days = self.days()
         broken = [
             (parent, children, day)
-            for parent, children in self.weighing_families()
+            for parent, children in sorted(self.weighing_families())
             for day in days
             if self.is_balance_broken(day, parent, children)
         ]
@@ -255,7 +255,7 @@ class Facility:
                 self.contradictions.append((day[0], day[-1] + 1, "no_it_load"))
 
     def weighing_families(self) -> list[tuple[str, list[str]]]:
-        weighing = list(dict.fromkeys(t.meter for t in self.terms if t.weighs))
+        weighing = list(dict.fromkeys(t.meter for k, t in enumerate(self.terms) if t.weighs and self.cells[k]))
         _, parent = self.family_meters()
         families: dict[str, list[str]] = {}
         for child in weighing:
