@@ -16,7 +16,7 @@ from compliance.registry_file import Meter
 from pue.energy.rolling import WindowResult
 from pue.energy.uncertainty import round_micro
 from pue.judgement.findings import Finding, Outcome, headline, show_pue
-from pue.judgement.policy import PUE_KINDS, Profile, Rule, Scale, Status
+from pue.judgement.policy import Profile, Rule, Scale, Status
 
 PLACES = 6
 _FINDING_COLUMNS = {column.name for column in fields(Finding)} - {"headline"}
@@ -156,11 +156,6 @@ def margin(finding: queries.Finding | None) -> str | None:
 def scale_of(profiles: Sequence[Profile]) -> Scale:
     """From how many racks a data center is large: as the first profile says."""
     return profiles[0].scale if profiles else Scale()
-
-
-def limit_rules(profiles: Sequence[Profile]) -> tuple[Rule, ...]:
-    """Rules on PUE of all profiles."""
-    return tuple(rule for profile in profiles for rule in profile.rules if rule.kind in PUE_KINDS)
 
 
 def _meter_view(meter: Meter) -> queries.MeterPoint:
