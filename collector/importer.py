@@ -14,7 +14,7 @@ from typing import IO
 from collector.intake import Arrival, Intake, Taken
 from collector.topology import Enrolled
 from pue.contract.errors import Fatal, Reject
-from pue.contract.wire import MAX_JSON_BYTES, SignedLine, read_lines
+from pue.contract.wire import MAX_JSON_BYTES, read_lines
 
 GROUP_BATCHES = 256
 GZIP_MAGIC = b"\x1f\x8b"
@@ -39,12 +39,6 @@ def import_file(path: Path, intake: Intake, enrolled: Enrolled) -> Taken:
             f"{path}: {error}; {total.committed} batches before that place are kept, import the whole file again"
         ) from None
     return total
-
-
-def read_batches(path: Path) -> Iterator[SignedLine]:
-    """Batches of a file, plain or gzipped."""
-    with _open(path) as file:
-        yield from read_lines(_lines(file))
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pue.energy.curves import Edges, Unknown, share
+from pue.contract.series import MAX_ENERGY_J
+from pue.energy.curves import Edges, Freedom, Unknown, share
 from pue.energy.index import Bools, has
 from pue.energy.levels import Levels, lead_after, lead_before
 from pue.energy.points import Neighbours
@@ -87,8 +88,6 @@ def register_edges(levels: Levels, time_ms: Int64) -> Edges:
     estimate = beside.low_j + share(beside.high_j - beside.low_j, beside.since_ms, span_ms)
     np.maximum(estimate, bracket.lower_capped, out=estimate)
     np.minimum(estimate, bracket.upper_capped, out=estimate)
-    if refuted is not None:
-        np.maximum.accumulate(estimate, out=estimate)  # a bracket set free between capped ones must not step back
     return _with_ends(levels, time_ms, inner, left, span_ms, estimate, bracket, refuted)
 
 
@@ -115,23 +114,67 @@ def _with_ends(
     bracket: _Bracket,
     refuted: Bools | None,
 ) -> Edges:
-    """All edges: before the first and after the last reading the level stays, and nothing is open but the last step."""
-    ends = np.array([0, len(levels.points) - 1])
+    """All edges: before the first and after the last reading the level stays, and nothing is open but the last step.
+
+    What a hidden step of the first reading leaves open belongs to its slot, as for every window that begins before it
+    (`register_freedom`); a window that begins with the slot counts it there, so it is not in the edge as well.
+    """
+    points = levels.points
+    ends = np.array([0, len(points) - 1])
     ends_j = levels.at(ends)
     level, below, above, below_capped, above_capped, is_refuted = np.zeros((6, len(time_ms)), np.int64)
-    level[: inner.start] = ends_j[0]
+    level[: inner.start] = ends_j[0] + _risen_before_j(levels, int(time_ms[0]))
     level[inner] = estimate
     level[inner.stop :] = ends_j[1]
-    np.subtract(estimate, bracket.lower, out=below[inner])
-    np.subtract(bracket.upper, estimate, out=above[inner])
-    np.maximum(estimate - bracket.lower_capped, 0, out=below_capped[inner])
-    np.maximum(bracket.upper_capped - estimate, 0, out=above_capped[inner])
     if refuted is not None:
+        np.maximum.accumulate(level, out=level)  # a bracket set free between capped ones must not step back
         is_refuted[inner] = refuted
-    at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == levels.points.t1_ms[-1]))
+    np.subtract(level[inner], bracket.lower, out=below[inner])
+    np.subtract(bracket.upper, level[inner], out=above[inner])
+    np.maximum(level[inner] - bracket.lower_capped, 0, out=below_capped[inner])
+    np.maximum(bracket.upper_capped - level[inner], 0, out=above_capped[inner])
+    at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == points.t1_ms[-1]))
     below[at_last] = below_capped[at_last] = levels.rounding_j(ends)[1]
     above[at_last] = above_capped[at_last] = levels.hidden_j(ends)[1]
+    below[0] = level[0] - ends_j[0]
+    below_capped[0] = max(int(below_capped[0] - levels.rounding_j(ends)[0]), 0)
+    if points.t0_ms[0] < time_ms[0] < points.t1_ms[0]:
+        above[0], above_capped[0] = _most_at_first_request_j(levels, time_ms[:1]) - level[0]
+    in_slot = max(int(levels.hidden_j(ends)[0] - below[0]), 0)
+    above[0] = max(int(above[0]) - in_slot, 0)
+    above_capped[0] = max(int(above_capped[0]) - in_slot, 0)
     return Edges(time_ms, left, span_ms, level, below, above, below_capped, above_capped, is_refuted)
+
+
+def _risen_before_j(levels: Levels, start_ms: int) -> int:
+    """By how much the curve stood above the first reading's level when its slot began.
+
+    A register that runs ahead of its maximum power after the first reading had that energy before: more than can have
+    flowed since the slot began was there at its start already.
+    """
+    first = np.zeros(1, np.int64)
+    since_ms = levels.points.t1_ms[:1] - start_ms
+    if since_ms[0] == 0:
+        return 0  # the edge is at the reading: its bracket says so
+    unused = _unused_j(power_mj(levels.power_w(first), since_ms), lead_after(levels, first))
+    return max(int(unused[0] - levels.rounding_j(first)[0]), 0)
+
+
+def _most_at_first_request_j(levels: Levels, start_ms: Int64) -> Int64:
+    """Upper bounds of the curve where the first slot begins while its first reading is under way, alone and capped.
+
+    That reading may show what was there at its request, before the slot began.
+    """
+    unbounded = np.full(1, MAX_ENERGY_J)
+    bracket = _Bracket(lower=-unbounded, upper=unbounded.copy(), lower_capped=-unbounded, upper_capped=unbounded.copy())
+    before_first = np.full(1, -1)
+    _look_further(levels, start_ms, before_first, np.zeros(1, np.int64), bracket)
+    return np.concatenate((bracket.upper, bracket.upper_capped))
+
+
+def _unused_j(can_flow_mj: Int64, lead_mj: Int64) -> Int64:
+    """What of a lead is more than can have flowed in a stretch: the stretch's unknown energy is 1 J at least. [J]"""
+    return np.maximum(1 - joules_up(can_flow_mj - lead_mj), 0)
 
 
 def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
@@ -248,6 +291,7 @@ def register_unknown(levels: Levels, time_ms: Int64) -> Unknown:
     lead = _shared(levels, unknown, lead_before(levels, unknown))
     lag = _shared(levels, unknown, lead_after(levels, unknown + 1))
     starts = np.concatenate((time_ms[:1], points.t0_ms[unknown], points.t0_ms[-1:]))
+    bare = np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:]))
     ends = np.concatenate((points.t1_ms[:1], points.t1_ms[unknown + 1], time_ms[-1:]))
     powers = np.concatenate((power[:1], _stretch_power_w(levels, unknown), power[1:]))
     leads = np.concatenate((np.zeros(1, np.int64), lead, lead_before(levels, ends_of[1:])))
@@ -255,7 +299,7 @@ def register_unknown(levels: Levels, time_ms: Int64) -> Unknown:
     shifts = np.maximum(ends[:-1] - starts[1:], 0)
     starts[1:] += shifts
     leads[1:] = np.maximum(leads[1:] - power_mj(powers[1:], shifts), 0)
-    return Unknown(start_ms=starts, end_ms=ends, power_w=powers, lead_mj=leads, lag_mj=lags)
+    return Unknown(start_ms=starts, end_ms=ends, bare_ms=bare, power_w=powers, lead_mj=leads, lag_mj=lags)
 
 
 def _stretch_power_w(levels: Levels, unknown: Int64) -> Int64:
@@ -268,26 +312,25 @@ def _shared(levels: Levels, unknown: Int64, lead_mj: Int64) -> Int64:
     return np.where(levels.power_w(unknown) == levels.power_w(unknown + 1), lead_mj, 0)
 
 
-def register_freedom(levels: Levels) -> tuple[Int64, Int64, Int64]:
+def register_freedom(levels: Levels, edges: Edges) -> Freedom:
     """Moments at which a register is joined to another or to nothing, and what its hidden step leaves open there.
 
     Where two registers meet, the old one held up to its hidden step more than it showed, and the new one too: energy
     across is up to the old one's step more, and up to the new one's step less. Before the first reading there is no old
-    one, after the last no new one.
-
-    Returns
-    -------
-    tuple
-        Times [ms UTC], freedom under and over the energy [J]. (N,) each
+    one, after the last no new one; what the register is known to have held there, its step no longer hides.
     """
     points = levels.points
     joints = levels.walls[levels.relation[has(levels.walls, levels.links)] != Relation.REFUTED]
     ends_of = np.array([0, len(points) - 1])
     hidden = levels.hidden_j(ends_of)
     rounding = levels.rounding_j(ends_of)
-    time_ms = np.concatenate((points.t1_ms[joints], points.t1_ms[ends_of]))
-    under = np.concatenate(
-        (levels.hidden_j(joints + 1) + levels.rounding_j(joints), np.array([hidden[0], rounding[1]]))
+    under_first = np.maximum(hidden[:1] - edges.below_j[:1], 0)
+    can_flow = power_mj(levels.power_w(ends_of), edges.time_ms[-1] - points.t0_ms[ends_of])
+    over_last = np.maximum(hidden - _unused_j(can_flow, lead_before(levels, ends_of)), 0)[1:]
+    over = levels.hidden_j(joints) + levels.rounding_j(joints + 1)
+    under = levels.hidden_j(joints + 1) + levels.rounding_j(joints)
+    return Freedom(
+        time_ms=np.concatenate((points.t1_ms[joints], points.t1_ms[ends_of])),
+        under_j=np.concatenate((under, under_first, rounding[1:])),
+        over_j=np.concatenate((over, rounding[:1], over_last)),
     )
-    over = np.concatenate((levels.hidden_j(joints) + levels.rounding_j(joints + 1), np.array([rounding[0], hidden[1]])))
-    return time_ms, under, over

@@ -57,6 +57,8 @@ class Unknown:
     ----------
     start_ms, end_ms
         Half-open, ascending. (I,) [ms UTC]
+    bare_ms
+        Since when no reading tells what was counted. (I,) [ms UTC]
     power_w
         The most the meter can carry. (I,) [W]
     lead_mj, lag_mj
@@ -65,9 +67,33 @@ class Unknown:
 
     start_ms: Int64
     end_ms: Int64
+    bare_ms: Int64
     power_w: Int64
     lead_mj: Int64
     lag_mj: Int64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Freedom:
+    """N moments at which known energy is less certain than the edges around it say.
+
+    Attributes
+    ----------
+    time_ms
+        In any order. (N,) [ms UTC]
+    under_j, over_j
+        By how much less or more can have flowed. (N,) [J]
+    """
+
+    time_ms: Int64
+    under_j: Int64
+    over_j: Int64
+
+    @classmethod
+    def none(cls) -> Freedom:
+        """No such moment."""
+        nothing = np.empty(0, np.int64)
+        return cls(nothing, nothing, nothing)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,8 +114,8 @@ class Curve:
         Intervals with marks, in any order, and the marks.
     marks_ms, marks
         Marks of single moments: samples put aside, conflicts. [ms UTC, -]
-    free_ms, free_under_j, free_over_j
-        Moments at which known energy is less certain than its edges say, and by how much. [ms UTC, J]
+    freedom_of
+        What the curve at its edges leaves open besides.
     """
 
     t1_ms: Int64
@@ -100,9 +126,7 @@ class Curve:
     flags: Int64
     marks_ms: Int64
     marks: Int64
-    free_ms: Int64
-    free_under_j: Int64
-    free_over_j: Int64
+    freedom_of: Callable[[Edges], Freedom]
 
 
 def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
@@ -115,13 +139,14 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
     unknown_j, is_missing = _unknown_energy(curve.unknown_of(time_ms), time_ms)
     flags = _slot_flags(curve, long, time_ms)
     flags |= is_missing * np.int64(Flag.MISSING) | edges.is_refuted[:-1] * np.int64(Flag.LIMIT_REFUTED)
-    place = (curve.free_ms - time_ms[0]) // SLOT_MS
+    free = curve.freedom_of(edges)
+    place = (free.time_ms - time_ms[0]) // SLOT_MS
     return Slots(
         start_ms=time_ms[:-1],
         energy_j=np.diff(edges.level_j),
         unknown_j=unknown_j,
-        under_j=_summed(place, curve.free_under_j, time_ms),
-        over_j=_summed(place, curve.free_over_j, time_ms),
+        under_j=_summed(place, free.under_j, time_ms),
+        over_j=_summed(place, free.over_j, time_ms),
         gap_ms=_gap_ms(curve, ascending(long, curve.unknown), time_ms),
         below_j=edges.below_j[:-1],
         above_j=edges.above_j[:-1],
@@ -196,7 +221,9 @@ def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
     """Per slot the most energy that can have flowed uncounted, and whether unknown time fills it. (S,) [J], (S,)
 
     What can have flowed by a moment rises from 0 with the maximum power, after the lead was used up, to the whole
-    stretch's energy without lead and lag; a slot has the difference of this at its edges, rounded up at each.
+    stretch's energy without lead and lag; a slot has the difference of this at its edges, rounded up at each. Where no
+    reading tells what was counted that is 1 J at least: the slot must not pass for known, for all of this rests on a
+    maximum power, which readings may refute.
     """
     stretch, slot, from_ms, to_ms = _pieces(unknown.start_ms, unknown.end_ms, edges)
     power_w = unknown.power_w[stretch]
@@ -207,7 +234,8 @@ def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
         joules_up(np.minimum(np.maximum(power_mj(power_w, moment_ms - start_ms) - lead_mj, 0), whole_mj))
         for moment_ms in (from_ms, to_ms)
     ]
-    energy = _summed(slot, flowed[1] - flowed[0], edges)
+    is_bare = to_ms > unknown.bare_ms[stretch]
+    energy = _summed(slot, np.maximum(flowed[1] - flowed[0], is_bare), edges)
     return energy, _summed(slot, to_ms - from_ms, edges) >= SLOT_MS
 
 

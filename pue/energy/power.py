@@ -11,7 +11,7 @@ import numpy as np
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.curves import Curve, Edges, Unknown, inner_edges, share, slots_of_curve
+from pue.energy.curves import Curve, Edges, Freedom, Unknown, inner_edges, share, slots_of_curve
 from pue.energy.index import Bools
 from pue.energy.points import Points, points_of
 from pue.energy.registers import quality_marks
@@ -73,7 +73,6 @@ def _curve(points: Points, versions: Sequence[RegisterVersion], is_unknown: Bool
     flags = (np.full_like(negative, int(Flag.NEGATIVE)), np.full_like(integrated, int(Flag.INTEGRATED)), marks)
     power = np.array([version.max_power_w for version in versions], np.int64)
     power_w = power[points.version_of(np.arange(len(points), dtype=np.int64))]
-    nothing = np.empty(0, np.int64)
     return Curve(
         t1_ms=points.t1_ms,
         edges_of=lambda time_ms: _edges(points, level, time_ms),
@@ -83,9 +82,7 @@ def _curve(points: Points, versions: Sequence[RegisterVersion], is_unknown: Bool
         flags=np.concatenate(flags),
         marks_ms=points.aside_ms,
         marks=points.aside,
-        free_ms=nothing,
-        free_under_j=nothing,
-        free_over_j=nothing,
+        freedom_of=lambda _: Freedom.none(),
     )
 
 
@@ -127,9 +124,11 @@ def _unknown(points: Points, power_w: Int64, unknown: Int64, time_ms: Int64) -> 
     """Before the first reading, in intervals that are not integrated, after the last reading."""
     limits = np.maximum(power_w[unknown], power_w[unknown + 1])
     nothing = np.zeros(len(unknown) + 2, np.int64)
+    start_ms = np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:]))
     return Unknown(
-        start_ms=np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:])),
+        start_ms=start_ms,
         end_ms=np.concatenate((points.t1_ms[:1], points.t1_ms[unknown + 1], time_ms[-1:])),
+        bare_ms=start_ms,
         power_w=np.concatenate((power_w[:1], limits, power_w[-1:])),
         lead_mj=nothing,
         lag_mj=nothing,

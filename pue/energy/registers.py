@@ -93,11 +93,6 @@ def _with_declared(points: Points, moment_ms: int, index: int, counts: tuple[int
 
 
 def _curve(levels: Levels) -> Curve:
-    if len(levels.points) == 0:
-        nothing = np.empty(0, np.int64)
-        free = (nothing, nothing, nothing)
-    else:
-        free = register_freedom(levels)
     marked, marks = quality_marks(levels.points)
     return Curve(
         t1_ms=levels.points.t1_ms,
@@ -108,9 +103,7 @@ def _curve(levels: Levels) -> Curve:
         flags=np.concatenate((_relation_marks(levels), marks)),
         marks_ms=levels.points.aside_ms,
         marks=levels.points.aside,
-        free_ms=free[0],
-        free_under_j=free[1],
-        free_over_j=free[2],
+        freedom_of=lambda edges: register_freedom(levels, edges),
     )
 
 

@@ -281,20 +281,35 @@ class Register:
         """Whether the step of a float32 register explains caps that contradict each other."""
         return excess <= self.hidden[n] * (max(self.points[n].count, self.points[n + 1].count) >> 23)
 
-    def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int]]:
-        """Start, end, power, lead and lag of what is unknown, without overlaps."""
+    def start_level(self, start: int) -> int:
+        """Level at the start of the first reading's slot: what a lag tells beyond the time before the reading."""
+        before = self.power[0] * (self.points[0].t1 - start)
+        if before == 0:
+            return self.level[0]
+        more = max(1 - up(before - self.lead_after(0)), 0)
+        return max(self.level[0], self.level[0] - self.rounding[0] + more)
+
+    def last_step(self, end: int) -> int:
+        """What the last reading may hide by the end of its slot, beyond what is unknown."""
+        after = self.power[-1] * (end - self.points[-1].t0)
+        more = max(1 - up(after - self.lead_before(len(self.points) - 1)), 0)
+        return max(self.hidden[-1] - more, 0)
+
+    def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int, int]]:
+        """Start, end, power, lead and lag of what is unknown, without overlaps, and since when nothing is counted."""
         last = len(self.points) - 1
-        found = [(start, self.points[0].t1, self.power[0], 0, self.lead_after(0))]
+        found = [(start, self.points[0].t1, self.power[0], 0, self.lead_after(0), start)]
         for i, kind in enumerate(self.relations):
             if kind in UNKNOWN:
                 same = self.power[i] == self.power[i + 1]
                 leads = (self.lead_before(i), self.lead_after(i + 1)) if same else (0, 0)
-                found.append((self.points[i].t0, self.points[i + 1].t1, max(self.power[i : i + 2]), *leads))
-        found.append((self.points[last].t0, end, self.power[last], self.lead_before(last), 0))
+                power = max(self.power[i : i + 2])
+                found.append((self.points[i].t0, self.points[i + 1].t1, power, *leads, self.points[i].t1))
+        found.append((self.points[last].t0, end, self.power[last], self.lead_before(last), 0, self.points[last].t1))
         result = found[:1]
-        for a, b, power, lead, lag in found[1:]:
+        for a, b, power, lead, lag, bare in found[1:]:
             shift = max(result[-1][1] - a, 0)
-            result.append((a + shift, b, power, max(lead - power * shift, 0), lag))
+            result.append((a + shift, b, power, max(lead - power * shift, 0), lag, bare))
         return result
 
 
@@ -319,10 +334,15 @@ def cut(
         slot = slots.get(edge, Slot())
         n = max((i for i, point in enumerate(points) if point.t1 <= edge), default=-1)
         if n < 0 or n == len(points) - 1:
-            estimates[edge] = register.level[max(n, 0)]
+            estimates[edge] = register.level[n] if n >= 0 else register.start_level(start)
+            low = high = high_capped = estimates[edge]
+            if n < 0:
+                high, under_way = register.asked_after(0, edge)
+                high_capped = min([high, *under_way])
             if points[n].t1 == edge:
                 low, high = estimates[edge] - register.rounding[n], estimates[edge] + register.hidden[n]
-                slot.below_j, slot.above_j, slot.below_capped_j, slot.above_capped_j = low, high, low, high
+                high_capped = high
+            slot.below_j, slot.above_j, slot.below_capped_j, slot.above_capped_j = low, high, low, high_capped
             continue
         low, high, low_capped, high_capped = register.bracket(n, edge)
         rise, span = register.level[n + 1] - register.level[n], points[n + 1].t1 - points[n].t1
@@ -338,7 +358,9 @@ def cut(
     highest = None
     for edge, estimate in estimates.items():
         n = max((i for i, point in enumerate(points) if point.t1 <= edge), default=-1)
-        if n < 0 or (n == len(points) - 1 and points[n].t1 != edge):
+        if n == len(points) - 1 and points[n].t1 != edge:
+            slot = slots.get(edge, Slot())
+            slot.below_j = slot.above_j = slot.below_capped_j = slot.above_capped_j = 0
             continue
         highest = estimate if highest is None else max(highest, estimate)
         estimate = estimates[edge] = highest
@@ -346,6 +368,12 @@ def cut(
         slot.below_j, slot.above_j = estimate - slot.below_j, slot.above_j - estimate
         slot.below_capped_j = max(estimate - slot.below_capped_j, 0)
         slot.above_capped_j = max(slot.above_capped_j - estimate, 0)
+    risen = estimates[start] - register.level[0]
+    in_slot = max(register.hidden[0] - risen, 0)
+    slots[start].below_j = risen
+    slots[start].below_capped_j = max(slots[start].below_capped_j - register.rounding[0], 0)
+    slots[start].above_j = max(slots[start].above_j - in_slot, 0)
+    slots[start].above_capped_j = max(slots[start].above_capped_j - in_slot, 0)
 
     kinds = list(zip(register.relations, pairwise(points), strict=True))
     gaps = [(start, first.t1), (last.t1, end)]
@@ -358,14 +386,15 @@ def cut(
 
         slot.energy_j = estimates[edge + SLOT_MS] - estimates[edge]
         slot.gap_ms = sum(inside(a, b) for a, b in gaps)
-        for a, b, power, lead, lag in unknown:
+        for a, b, power, lead, lag, bare in unknown:
 
             def flowed(time: int, a: int = a, b: int = b, power: int = power, lead: int = lead, lag: int = lag) -> int:
                 whole = max(power * (b - a) - lead - lag, 0)
                 return up(min(max(power * (time - a) - lead, 0), whole))
 
             if inside(a, b):
-                slot.unknown_j += flowed(min(b, edge + SLOT_MS)) - flowed(max(a, edge))
+                to = min(b, edge + SLOT_MS)
+                slot.unknown_j += max(flowed(to) - flowed(max(a, edge)), int(to > bare))
         if sum(inside(a, b) for a, b, *_ in unknown) >= SLOT_MS:
             slot.flags |= Flag.MISSING
     joints = [i for i, kind in enumerate(register.relations) if kind in UNKNOWN or kind == "declared"]
@@ -374,8 +403,8 @@ def cut(
         for i in joints
     ]
     free += [
-        (first.t1, register.hidden[0], register.rounding[0]),
-        (last.t1, register.rounding[-1], register.hidden[-1]),
+        (first.t1, in_slot, register.rounding[0]),
+        (last.t1, register.rounding[-1], register.last_step(end)),
     ]
     for time, under, over in free:
         slot = slots[time - time % SLOT_MS]

@@ -21,6 +21,9 @@ TAKEN_BACK_BEFORE = whole("from j to j + 1 with i - j <= #,")
 ROUNDING_J = whole("rounding is # J and hidden")
 LEAD_CAP_MS = whole("max(0, min(1000 hidden + # P, lead before n")
 HIDDEN_MORE_J = whole("and hidden # J more")
+LEAST_UNKNOWN_J = whole("a slot holds at least # J: it must not pass for known")
+UNUSED_J = whole("= max(0, # - (P (t1 - start) - lead after it) / 1000)")
+UNUSED_LAST_J = whole("unused = max(0, # - (P (end of the slot - t0) - lead before it) / 1000)")
 
 AGREE = ("rise", "rollover", "declared")
 UNKNOWN = ("ambiguous", "reset", "leap", "exchange")
@@ -97,13 +100,14 @@ class Slot:
 
 
 class Stretch(NamedTuple):
-    """Time in which energy is unknown. [ms, W, mJ]"""
+    """Time in which energy is unknown; from `bare_ms` on nothing is counted either. [ms, W, mJ]"""
 
     from_ms: int
     to_ms: int
     power_w: int
     lead: int
     lag: int
+    bare_ms: int = 0
 
     def flowed(self, moment: int) -> int:
         """F(x): what may have flowed by a moment of the stretch. [mJ]"""
@@ -427,6 +431,17 @@ class Curve:
         passed, _ = self.later(edge, n, self.mates(n))
         return lower, min([upper, *(self.upper_line(edge, k) for k in passed if k > n)])
 
+    def upper_before_first(self, edge: int) -> tuple[int, int]:
+        """ "Edge bounds", The first edge: upper bounds before the first reading, alone and capped. [J]"""
+        joined = self.joined_mates(0)
+        asked_after = [n for n in joined if self.points[n].t0 >= edge]
+        alone = self.level[asked_after[0]] + self.hidden(asked_after[0]) if asked_after else None
+        passed = [n for n in joined if not asked_after or n < asked_after[0]]
+        if alone is None:
+            alone = self.upper_line(edge, joined[-1])
+        in_stretch = [self.upper_line(edge, n) for n in passed if n in self.mates(0)]
+        return alone, min([alone, *in_stretch])
+
     def resolution(self, n: int) -> int:
         """What a float32 register may round between the two readings around an edge. [J]"""
         counts = [self.points[n].count, *(p.count for p in self.points[n + 1 : n + 2])]
@@ -451,9 +466,42 @@ def edges(curve: Curve, moments: Sequence[int], unknown: dict[int, Stretch]) -> 
     least: int | None = None
     for edge in moments:
         found = one_edge(curve, edge, unknown, least)
+        if least is None:
+            found = first_edge(curve, edge, found)
         least = found.estimate
         result.append(found)
     return result
+
+
+def first_edge(curve: Curve, edge: int, found: Edge) -> Edge:
+    """ "Edge bounds", The first edge."""
+    before_ms = curve.points[0].t1 - edge
+    if before_ms > 0:
+        flows = ceil_div(curve.power(0) * before_ms - curve.lead_after[0], MILLI)
+        added = max(0, max(0, UNUSED_J - flows) - curve.rounding(0))
+        estimate = found.estimate + added
+        alone, capped = curve.upper_before_first(edge)
+        step = first_step(curve, estimate)
+        return Edge(estimate, added, max(0, alone - estimate - step), 0, max(0, capped - estimate - step))
+    step = first_step(curve, found.estimate)
+    return found._replace(
+        below=max(0, found.below - curve.rounding(0)),
+        below_capped=max(0, found.below_capped - curve.rounding(0)),
+        above=max(0, found.above - step),
+        above_capped=max(0, found.above_capped - step),
+    )
+
+
+def first_step(curve: Curve, estimate: int) -> int:
+    """ "Unknown energy": under the first slot's energy, with the estimate at the first edge. [J]"""
+    return max(0, curve.hidden(0) + curve.level[0] - estimate)
+
+
+def last_step(curve: Curve, end_ms: int) -> int:
+    """ "Unknown energy": over the last slot's energy. [J]"""
+    last = len(curve.points) - 1
+    flows = ceil_div(curve.power(last) * (end_ms - curve.points[last].t0) - curve.lead_before[last], MILLI)
+    return max(0, curve.hidden(last) - max(0, UNUSED_LAST_J - flows))
 
 
 def one_edge(curve: Curve, edge: int, unknown: dict[int, Stretch], least: int | None) -> Edge:
@@ -498,7 +546,7 @@ def unknown_stretches(curve: Curve, start_ms: int, end_ms: int) -> tuple[list[St
     """ "Unknown energy": the table; also by the place of the left reading."""
     points = curve.points
     last = len(points) - 1
-    found = [Stretch(start_ms, points[0].t1, curve.power(0), 0, curve.lead_after[0])]
+    found = [Stretch(start_ms, points[0].t1, curve.power(0), 0, curve.lead_after[0], start_ms)]
     place = {}
     for n, name in enumerate(curve.names):
         if name in UNKNOWN:
@@ -511,9 +559,10 @@ def unknown_stretches(curve: Curve, start_ms: int, end_ms: int) -> tuple[list[St
                     max(curve.power(n), curve.power(n + 1)),
                     curve.lead_before[n] if same else 0,
                     curve.lead_after[n + 1] if same else 0,
+                    points[n].t1,
                 )
             )
-    found.append(Stretch(points[last].t0, end_ms, curve.power(last), curve.lead_before[last], 0))
+    found.append(Stretch(points[last].t0, end_ms, curve.power(last), curve.lead_before[last], 0, points[last].t1))
     apart = without_overlap(found)
     return apart, {n: apart[i] for i, n in place.items()}
 
@@ -538,12 +587,13 @@ def spread_unknown(slots: Sequence[Slot], stretches: Sequence[Stretch]) -> None:
             end = min(slot.end_ms, stretch.to_ms)
             if start < end:
                 filled += end - start
-                slot.unknown_j += ceil_div(stretch.flowed(end), MILLI) - ceil_div(stretch.flowed(start), MILLI)
+                flowed = ceil_div(stretch.flowed(end), MILLI) - ceil_div(stretch.flowed(start), MILLI)
+                slot.unknown_j += max(flowed, LEAST_UNKNOWN_J if end > stretch.bare_ms else 0)
         if filled >= SLOT_MS:
             slot.marks.add("MISSING")
 
 
-def spread_steps(slots: Sequence[Slot], curve: Curve) -> None:
+def spread_steps(slots: Sequence[Slot], curve: Curve, first_estimate: int) -> None:
     """ "Unknown energy", `under_j` and `over_j`: what hidden steps leave open at a wall and at both ends."""
     by_start = {slot.start_ms: slot for slot in slots}
 
@@ -553,8 +603,8 @@ def spread_steps(slots: Sequence[Slot], curve: Curve) -> None:
         slot.over_j += over
 
     last = len(curve.points) - 1
-    add(curve.points[0].t1, curve.hidden(0), curve.rounding(0))
-    add(curve.points[last].t1, curve.rounding(last), curve.hidden(last))
+    add(curve.points[0].t1, first_step(curve, first_estimate), curve.rounding(0))
+    add(curve.points[last].t1, curve.rounding(last), last_step(curve, slots[-1].end_ms))
     for n, name in enumerate(curve.names):
         if name in UNKNOWN or name == "declared":
             under = curve.hidden(n + 1) + curve.rounding(n)
@@ -618,7 +668,7 @@ def register_slots(readings: Iterable[Reading], versions: Sequence[Version], max
         if edge.is_refuted:
             slot.marks.add("LIMIT_REFUTED")
     spread_unknown(slots, stretches)
-    spread_steps(slots, curve)
+    spread_steps(slots, curve, found[0].estimate)
 
     gaps = [(start_ms, points[0].t1), (points[-1].t1, end_ms)]
     for left, right, name in zip(points, points[1:], curve.names, strict=False):

@@ -124,9 +124,35 @@ def test_a_step_of_a_fraction_of_a_joule_is_bounded_by_whole_joules_outside_it()
     """Counts 0, 1 and 2 of 3.6 J are 4 J and 7 J: a level is up to a joule too high, and hides 4 J and that joule."""
     slots = register_slots(samples((0, 0), (SLOT_MS, 1), (2 * SLOT_MS, 2)), [version(Fraction(18, 5))])
     assert slots.energy_j.tolist() == [4, 3, 0]
-    assert slots.below_j.tolist()[:2] == [1, 1]
-    assert slots.above_j.tolist()[:2] == [5, 5]
+    assert slots.below_j.tolist()[:2] == [0, 1]
+    assert slots.above_j.tolist()[:2] == [0, 5]
     assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([5, 0, 1], [1, 0, 5])
+
+
+def test_what_a_first_lag_leaves_over_was_counted_before_its_slot() -> None:
+    """A kWh shown 6 min after the first reading, 2 kW x 6 min = 0.72 MJ: 2.88 MJ ahead, of which a minute carries 0.12.
+
+    The rest, and the joule that the minute keeps, was in the register when its slot began: less of its step is hidden.
+    """
+    slots = register_slots(samples((60_000, 7), (420_000, 8), (900_000, 8)), [version(KWH, 2_000)])
+    ahead = 2_760_000 + 1
+    assert slots.energy_j.tolist() == [KWH - ahead, 0]
+    assert slots.unknown_j.tolist()[0] == 1
+    assert (slots.under_j.tolist(), slots.over_j.tolist()[0]) == ([KWH - ahead, 0], 0)
+    assert at(0, slots) == (-ahead, 0, 0, 0)
+
+
+def test_a_first_reading_asked_for_before_its_slot_leaves_the_edge_open() -> None:
+    """20 s at 1 kW after the request may have gone before the slot; by the registers alone, up to the next 30 kJ."""
+    slots = register_slots(asked((-20_000, 10_000, 7), (40_000, 40_000, 30_007)), [METER])
+    assert (slots.above_j[0], slots.above_capped_j[0], slots.under_j[0]) == (30_000, 20_000, 1)
+
+
+def test_what_a_last_lead_leaves_over_is_no_longer_hidden() -> None:
+    """A kWh after 14 min in which 1 kW carries 0.84 MJ: 2.76 MJ ahead, of which the last minute carries 0.06."""
+    slots = register_slots(samples((0, 7), (840_000, 8)), [version(KWH, 1_000)])
+    assert slots.unknown_j.tolist() == [1]
+    assert slots.over_j.tolist() == [KWH - 2_700_000 - 1]
 
 
 def test_a_last_reading_at_an_edge_hides_a_step_there_too() -> None:
@@ -314,5 +340,5 @@ def test_a_lead_as_large_as_its_stretch_leaves_only_the_hidden_steps() -> None:
     """
     readings = [(SLOT_MS - 20_000, 10), (SLOT_MS - 5000, 11), (SLOT_MS + 10_000, 0), (SLOT_MS + 25_000, 0)]
     slots = register_slots(samples(*readings), [COARSE])
-    assert slots.unknown_j.tolist() == [88_000_000 - 2_100_000, 87_500_000]
+    assert slots.unknown_j.tolist() == [88_000_000 - 2_100_000 + 1, 87_500_000 + 1]
     assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([2 * KWH, 0], [KWH, KWH])

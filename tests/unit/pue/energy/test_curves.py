@@ -12,6 +12,7 @@ from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.energy.curves import (
     Curve,
     Edges,
+    Freedom,
     Unknown,
     energy_bound_j,
     exact_share,
@@ -83,13 +84,14 @@ def line(**changes: object) -> Curve:
     nothing = int64()
     columns: dict[str, object] = dict.fromkeys(Curve.__slots__, nothing)
     columns |= {"t1_ms": int64(LINE_MS, LINE_MS + 2 * SLOT_MS), "edges_of": edges_of, "unknown_of": stretches()}
+    columns["freedom_of"] = lambda _: Freedom.none()
     return Curve(**(columns | changes))  # type: ignore[arg-type]  # fields a test chooses
 
 
 def stretches(*rows: tuple[int, int, int, int, int]) -> Callable[[Int64], Unknown]:
-    """Stretches as (start, end, power, lead, lag), in ms, W and mJ."""
-    columns = np.array(rows, np.int64).reshape(-1, 5).T
-    return lambda _: Unknown(*columns)
+    """Stretches as (start, end, power, lead, lag), in ms, W and mJ; nothing in them is counted."""
+    start, end, power, lead, lag = np.array(rows, np.int64).reshape(-1, 5).T
+    return lambda _: Unknown(start, end, start, power, lead, lag)
 
 
 def unknown_j(*rows: tuple[int, int, int, int, int]) -> list[int]:
@@ -111,11 +113,19 @@ def test_unknown_energy_is_power_times_time_in_each_slot() -> None:
 
 def test_a_lead_is_used_up_first_and_a_lag_last() -> None:
     """1 W from the middle of slot 0 on: 450 + 900 + 450 J, of which the first 500 and the last 100 are known before."""
-    assert unknown_j((LINE_MS, LINE_MS + 2 * SLOT_MS, 1, 500_000, 100_000)) == [0, 850, 350]
+    assert unknown_j((LINE_MS, LINE_MS + 2 * SLOT_MS, 1, 500_000, 100_000)) == [1, 850, 350]
 
 
-def test_a_lead_and_a_lag_that_fill_a_stretch_leave_nothing() -> None:
-    assert unknown_j((LINE_MS, LINE_MS + SLOT_MS, 1, 500_000, 500_000)) == [0, 0, 0]
+def test_a_lead_and_a_lag_that_fill_a_stretch_leave_a_joule_in_each_slot() -> None:
+    """None of them passes for known: a lead is worth no more than the maximum power behind it."""
+    assert unknown_j((LINE_MS, LINE_MS + SLOT_MS, 1, 500_000, 500_000)) == [1, 1, 0]
+
+
+def test_where_a_reading_still_counts_a_stretch_leaves_nothing() -> None:
+    """The right one of two readings was under way since the middle of slot 0, and came in slot 1."""
+    columns = [int64(value) for value in (LINE_MS, LINE_MS + 2 * SLOT_MS, SLOT_MS, 1, 500_000, 100_000)]
+    slots = slots_of_curve(line(unknown_of=lambda _: Unknown(*columns)), SLOT_MS, 0)
+    assert slots.unknown_j.tolist() == [0, 850, 350]
 
 
 def test_unknown_energy_is_rounded_up_once_per_edge() -> None:
@@ -141,7 +151,7 @@ def test_stretches_beyond_the_range_together_are_at_the_range() -> None:
 def test_freedom_is_added_up_in_the_slot_of_its_moment() -> None:
     """A moment on an edge belongs to the slot that starts there."""
     moments = int64(0, SLOT_MS - 1, SLOT_MS)
-    free = line(free_ms=moments, free_under_j=int64(1, 2, 4), free_over_j=int64(8, 16, 32))
+    free = line(freedom_of=lambda _: Freedom(moments, int64(1, 2, 4), int64(8, 16, 32)))
     slots = slots_of_curve(free, SLOT_MS, 0)
     assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([3, 4, 0], [24, 32, 0])
 

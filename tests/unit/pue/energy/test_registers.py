@@ -42,7 +42,7 @@ def test_energy_between_two_edges_is_the_difference_of_their_registers() -> None
 def test_a_register_holds_up_to_a_step_more_than_it_shows() -> None:
     """At every edge with readings around it, and where the series begins and ends: less before, more after it."""
     slots = register_slots(samples((0, 1000), (SLOT_MS, 1250), (2 * SLOT_MS, 1300)), [version(KWH, 10**9)])
-    assert slots.above_j.tolist()[:2] == slots.above_capped_j.tolist()[:2] == [KWH, KWH]
+    assert slots.above_j.tolist()[:2] == slots.above_capped_j.tolist()[:2] == [0, KWH]
     assert slots.under_j.tolist() == [KWH, 0, 0]
     assert slots.over_j.tolist() == [0, 0, KWH]
 
@@ -68,12 +68,12 @@ def test_an_edge_between_request_and_reply_is_bounded_by_the_next_reading() -> N
 
 
 def test_a_reading_at_the_edge_with_a_duration_leaves_the_edge_open_upwards_only() -> None:
-    """By what the next reading shows and a step; capped, by a step and 0.1 s of 1 kW."""
+    """By what the next reading shows and a step; capped, by a step and 0.1 s of 1 kW; the first step is in the slot."""
     readings = ((0, 0), (SLOT_MS, 500), (2 * SLOT_MS, 900))
     slots = register_slots(samples(*readings, took_ms=100), [version(1, 1000)])
     assert slots.below_j.tolist() == slots.below_capped_j.tolist() == [0, 0, 0]
-    assert slots.above_j.tolist()[:2] == [501, 401]
-    assert slots.above_capped_j.tolist()[:2] == [101, 101]
+    assert slots.above_j.tolist()[:2] == [500, 401]
+    assert slots.above_capped_j.tolist()[:2] == [100, 101]
 
 
 def test_the_secondary_side_is_multiplied_by_ct_and_pt() -> None:
@@ -484,8 +484,8 @@ def test_a_coarse_register_may_move_by_a_step_at_any_time() -> None:
     """A whole kWh in 15 s is no leap of a meter of 10 kW: all but its 150 kJ had flowed before, unseen."""
     slots = register_slots(samples((0, 7), (15_000, 8), (30_000, 8), (45_000, 8)), [version(KWH, 10_000)])
     assert slots.energy_j.tolist() == [150_000]
-    assert (slots.below_j[0], slots.above_j[0]) == (KWH - 150_000, 150_000)
-    assert (slots.below_capped_j[0], slots.above_capped_j[0]) == (0, 150_000)
+    assert (slots.below_j[0], slots.above_j[0], slots.under_j[0]) == (KWH - 150_000, 0, 150_000)
+    assert (slots.below_capped_j[0], slots.above_capped_j[0]) == (0, 0)
     assert flags(slots) == [0]
 
 
