@@ -10,9 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
-from pue.energy.between import meter_bounds
 from pue.energy.facility import FacilityCurve, Term, facility_curve
-from pue.energy.grid import lay
 from pue.energy.registers import register_slots
 from pue.energy.rolling import WindowResult, group_result, rolling_pue, window_result
 from pue.energy.slots import Slots
@@ -333,21 +331,3 @@ def test_rounded_shares_keep_the_exact_sum_inside_the_bounds(
     assert result.total_lower_j <= max(exact, Fraction(0))
     assert exact <= result.total_upper_j
     assert abs(result.total_j - exact) <= 1
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.data(), windows(), STEPS, st.sampled_from([2, 10, 100]), st.booleans())
-def test_a_window_that_refutes_the_maximum_power_holds_the_truth_without_it(
-    data: st.DataObject, window: tuple[int, int], step_j: Fraction, times: int, resets: bool
-) -> None:
-    """A limit some times too low, which rises alone or the window's own count show to be wrong."""
-    power_w = POWER_W // times
-    truth = data.draw(truths(SLOTS))
-    readings = data.draw(thinned(data.draw(honest_readings(truth, resets=resets, step_j=step_j))))
-    slots = register_slots(samples_of(readings), [version(step_j=step_j, max_power_w=power_w)])
-    edges = np.arange(START_MS, END_MS + 1, SLOT_MS)
-    row = lay(slots, term("main", 1, 0, max_power_w=power_w), edges)
-    first, last = (np.array([(time_ms - START_MS) // SLOT_MS]) for time_ms in window)
-    found = meter_bounds(row, first, last)
-    assume(found.refuted[0])
-    assert int(found.lower_j[0]) <= flowed(truth, *window) <= int(found.upper_j[0])

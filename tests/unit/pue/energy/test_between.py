@@ -16,8 +16,9 @@ from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.energy.between import Bounds, meter_bounds, sums, weighted_bounds
 from pue.energy.grid import UNBOUNDED_J, Row, lay
-from pue.energy.slots import Slots
-from tests.unit.pue.meters import int64, made_slots, term
+from pue.energy.registers import register_slots
+from pue.energy.slots import Samples, Slots
+from tests.unit.pue.meters import KWH, int64, made_slots, term, version
 
 
 def row(slots: Slots | None, count: int, **changes: object) -> Row:
@@ -137,6 +138,17 @@ def test_a_window_in_which_more_was_counted_than_the_limit_allows_refutes_it_its
 def test_what_is_unknown_has_no_bound_in_a_window_that_refutes_the_limit() -> None:
     slots = made_slots(1000, 900, 0, unknown_j=[0, 7, 0])
     assert between(row(slots, 2), (0, 2)) == [(1900, MAX_ENERGY_J)]
+
+
+def test_a_slot_before_the_first_reading_does_not_pass_for_known_where_the_limit_is_refuted() -> None:
+    """10 kW through a meter of 1 kW in steps of 1 kWh: by 1 kW its lag had used up all the time before the reading."""
+    t1_ms = np.arange(899_000, 3_600_000, 15_000)
+    counts = t1_ms * 10 // 3_600_000
+    nothing = np.zeros_like(t1_ms)
+    slots = register_slots(Samples(t1_ms, t1_ms, counts, nothing, nothing), [version(KWH, 1_000)])
+    meter = row(slots, 4, max_power_w=1_000)
+    assert not meter.known[0]
+    assert between(meter, (0, 4)) == [((9 - 2) * KWH - KWH, MAX_ENERGY_J)]
 
 
 def test_other_meters_bound_what_is_unknown_although_the_limit_is_refuted() -> None:
