@@ -79,6 +79,8 @@ def register_edges(levels: Levels, time_ms: Int64) -> Edges:
     """
     near = levels.points.neighbours()
     left = near.left
+    # Of the E edges the first has no reading on its left unless one is exactly at it, then come I inner ones, then one
+    # at the last reading if it is at an edge, and the end of its slot: E is I + 1, I + 2 or I + 3.
     first = int(time_ms[0] < levels.points.t1_ms[0])
     inner = slice(first, first + len(left))
     beside = _beside(levels, time_ms[inner], near)
@@ -120,6 +122,7 @@ def _with_ends(
     (`register_freedom`); a window that begins with the slot counts it there, so it is not in the edge as well.
     """
     points = levels.points
+    # (2,) and of that shape all that is asked of `ends`: of the first reading and of the last.
     ends = np.array([0, len(points) - 1])
     ends_j = levels.at(ends)
     level, below, above, below_capped, above_capped, is_refuted = np.zeros((6, len(time_ms)), np.int64)
@@ -136,8 +139,11 @@ def _with_ends(
     at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == points.t1_ms[-1]))
     below[at_last] = below_capped[at_last] = levels.rounding_j(ends)[1]
     above[at_last] = above_capped[at_last] = levels.hidden_j(ends)[1]
+    # METHOD.md, "Edge bounds", on the first edge: what was added to the first level. If the slot starts at the reading,
+    # the bracket had its rounding below besides, which is taken off both pairs.
     below[0] = level[0] - ends_j[0]
     below_capped[0] = max(int(below_capped[0] - levels.rounding_j(ends)[0]), 0)
+    # Asked for later, that reading leaves its step open, which the slot carries: `in_slot` below would take it off.
     if points.t0_ms[0] < time_ms[0] < points.t1_ms[0]:
         above[0], above_capped[0] = _most_at_first_request_j(levels, time_ms[:1]) - level[0]
     in_slot = max(int(levels.hidden_j(ends)[0] - below[0]), 0)
@@ -167,6 +173,7 @@ def _most_at_first_request_j(levels: Levels, start_ms: Int64) -> Int64:
     """
     unbounded = np.full(1, MAX_ENERGY_J)
     bracket = _Bracket(lower=-unbounded, upper=unbounded.copy(), lower_capped=-unbounded, upper_capped=unbounded.copy())
+    # The search begins at the reading after the left one: the first is the one after -1.
     before_first = np.full(1, -1)
     _look_further(levels, start_ms, before_first, np.zeros(1, np.int64), bracket)
     return np.concatenate((bracket.upper, bracket.upper_capped))
@@ -174,6 +181,8 @@ def _most_at_first_request_j(levels: Levels, start_ms: Int64) -> Int64:
 
 def _unused_j(can_flow_mj: Int64, lead_mj: Int64) -> Int64:
     """What of a lead is more than can have flowed in a stretch: the stretch's unknown energy is 1 J at least. [J]"""
+    # With a lead 5 J above what can flow the stretch has the 1 J all the same: 6 J are too much, and the step hides
+    # them no longer.
     return np.maximum(1 - joules_up(can_flow_mj - lead_mj), 0)
 
 
@@ -183,6 +192,8 @@ def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
     rounding = levels.rounding_j(left)
     power = levels.power_w(left)
     lead = lead_before(levels, left)
+    # Both rounded up: one is added to an upper bound, the other taken from a lower one. Hidden step and rounding of the
+    # left reading serve for the right one, too: if it is of another version, the edge lies in unknown energy, below.
     risen = joules_up(power_mj(power, beside.edge_ms - beside.asked_ms) - lead)
     to_rise = joules_up(power_mj(power, beside.until_ms) - lead_after(levels, left + 1))
     is_exact = beside.asked_ms == beside.edge_ms  # t0 <= t1 <= edge: asked for and answered at the edge
@@ -199,9 +210,11 @@ def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
         is_late &= ~has(levels.unknown, left)
     late = np.flatnonzero(is_late)
     if len(late):
+        # Without the next reading's level: asked for before the edge, it may have been true before the edge.
         result.upper_capped[late] = (beside.low_j + hidden + risen)[late]
         _look_further(levels, beside.edge_ms, left, late, result)
     if len(levels.walls):
+        # After the search, which has put its bounds into `upper`, the bracket's own array.
         is_wall = has(levels.walls, left)
         result.lower_capped[is_wall] = lower[is_wall]
         result.upper_capped[is_wall] = upper[is_wall]
@@ -218,6 +231,8 @@ def _look_further(levels: Levels, edge_ms: Int64, left: Int64, late: Int64, brac
     the edge, what flowed since the last request is all there is, with and without caps.
     """
     points = levels.points
+    # L edges that are still open, and the reading that is under way at each. Nearly all end after one turn: another one
+    # is needed where the reading after that was asked for before the edge, too.
     all_late = late
     place = left[late] + 1
     same_stretch = ~has(levels.walls, left[late])
@@ -227,8 +242,10 @@ def _look_further(levels: Levels, edge_ms: Int64, left: Int64, late: Int64, brac
         so_far = level + joules_up(power_mj(power, edge_ms[late] - points.t0_ms[place]))
         near = late[same_stretch]
         bracket.upper_capped[near] = np.minimum(bracket.upper_capped[near], so_far[same_stretch])
+        # It stands where no joined reading was asked for later: what flowed since the last request is all there is.
         bracket.upper[late] = so_far
         goes_on = (place + 1 < len(points)) & ~has(levels.gaps, place)
+        # A wall on the way, once passed, stays between the edge and all later readings.
         same_stretch = (same_stretch & ~has(levels.walls, place))[goes_on]
         late = late[goes_on]
         place = place[goes_on] + 1
@@ -270,6 +287,7 @@ def _set_free_where_refuted(levels: Levels, left: Int64, bracket: _Bracket) -> B
     if len(place) == 0:
         return None
     excess = bracket.lower_capped[place] - bracket.upper_capped[place]
+    # A float32 register of 2**24 counts or more moves 2 or more at a time: caps may part by so much without a fault.
     steps = np.maximum(levels.points.count[left[place]], levels.points.count[left[place] + 1]) >> FLOAT32_BITS
     refuted = np.zeros(len(left), np.bool_)
     refuted[place] = excess > levels.hidden_j(left[place]) * steps
@@ -290,12 +308,14 @@ def register_unknown(levels: Levels, time_ms: Int64) -> Unknown:
     power = levels.power_w(ends_of)
     lead = _shared(levels, unknown, lead_before(levels, unknown))
     lag = _shared(levels, unknown, lead_after(levels, unknown + 1))
+    # (U + 2,) each: before the first reading, U unknown intervals, after the last reading.
     starts = np.concatenate((time_ms[:1], points.t0_ms[unknown], points.t0_ms[-1:]))
     bare = np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:]))
     ends = np.concatenate((points.t1_ms[:1], points.t1_ms[unknown + 1], time_ms[-1:]))
     powers = np.concatenate((power[:1], _stretch_power_w(levels, unknown), power[1:]))
     leads = np.concatenate((np.zeros(1, np.int64), lead, lead_before(levels, ends_of[1:])))
     lags = np.concatenate((lead_after(levels, ends_of[:1]), lag, np.zeros(1, np.int64)))
+    # All at once: a shift moves starts only, and depends on ends only. Ends ascend, so none passes its own.
     shifts = np.maximum(ends[:-1] - starts[1:], 0)
     starts[1:] += shifts
     leads[1:] = np.maximum(leads[1:] - power_mj(powers[1:], shifts), 0)
@@ -320,6 +340,7 @@ def register_freedom(levels: Levels, edges: Edges) -> Freedom:
     one, after the last no new one; what the register is known to have held there, its step no longer hides.
     """
     points = levels.points
+    # `has` finds the walls among the links, and with them each wall's relation. (W,)
     joints = levels.walls[levels.relation[has(levels.walls, levels.links)] != Relation.REFUTED]
     ends_of = np.array([0, len(points) - 1])
     hidden = levels.hidden_j(ends_of)
@@ -327,6 +348,7 @@ def register_freedom(levels: Levels, edges: Edges) -> Freedom:
     under_first = np.maximum(hidden[:1] - edges.below_j[:1], 0)
     can_flow = power_mj(levels.power_w(ends_of), edges.time_ms[-1] - points.t0_ms[ends_of])
     over_last = np.maximum(hidden - _unused_j(can_flow, lead_before(levels, ends_of)), 0)[1:]
+    # A level can stand above its register by its rounding, too: that widens the other side.
     over = levels.hidden_j(joints) + levels.rounding_j(joints + 1)
     under = levels.hidden_j(joints + 1) + levels.rounding_j(joints)
     return Freedom(

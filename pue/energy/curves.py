@@ -13,8 +13,10 @@ from pue.energy.index import Bools, ascending, has, last_before
 from pue.energy.slots import Int64, Slots
 from pue.energy.versions import joules_up, power_mj
 
+# Twelve days. The product of two shorter times, doubled, and one time more are below 2**62.
 _SMALL_MS = 1 << 30
 _SAFE = 1 << 61
+# Every whole number up to twice this is a float.
 _WHOLE_FLOAT = float(1 << 52)
 
 
@@ -138,6 +140,7 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
     long = _long(curve, edges, max_gap_ms)
     unknown_j, is_missing = _unknown_energy(curve.unknown_of(time_ms), time_ms)
     flags = _slot_flags(curve, long, time_ms)
+    # An edge marks the slot that starts at it; the last edge starts none.
     flags |= is_missing * np.int64(Flag.MISSING) | edges.is_refuted[:-1] * np.int64(Flag.LIMIT_REFUTED)
     free = curve.freedom_of(edges)
     place = (free.time_ms - time_ms[0]) // SLOT_MS
@@ -160,12 +163,14 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
 
 def slot_edges(first_ms: int, last_ms: int) -> Int64:
     """Edges of all slots from the one of a first to the one of a last time. [ms UTC]"""
+    # + 2: the end of the last time's slot is the last edge, and arange leaves out its stop.
     return np.arange(first_ms // SLOT_MS * SLOT_MS, (last_ms // SLOT_MS + 2) * SLOT_MS, SLOT_MS, dtype=np.int64)
 
 
 def inner_edges(time_ms: Int64, edges: Int64) -> tuple[slice, Int64]:
     """Which edges lie between two points, and the last point at or before each of these. (I,)"""
     left = last_before(time_ms, edges)
+    # `left` ascends from -1, before all points, to the last point, which no point follows: what is between is inner.
     inner = slice(int(left[0] < 0), int(np.searchsorted(left, len(time_ms) - 1)))
     return inner, left[inner]
 
@@ -173,6 +178,7 @@ def inner_edges(time_ms: Int64, edges: Int64) -> tuple[slice, Int64]:
 def _long(curve: Curve, edges: Edges, max_gap_ms: int) -> Int64:
     """Known intervals longer than a covered one may be; one longer than a slot has an edge inside."""
     if max_gap_ms >= SLOT_MS:
+        # An interval holds several edges when it is longer still: `ascending` names it once.
         intervals = ascending(edges.left[edges.span_ms > max_gap_ms])
     else:
         intervals = np.flatnonzero(np.diff(curve.t1_ms) > max_gap_ms)
@@ -184,6 +190,9 @@ def share(energy_j: Int64, since_ms: Int64, span_ms: Int64) -> Int64:
 
     A float division below 2**52 cannot reach the next whole number, so its floor is exact too, and faster.
     """
+    # With n = 2 x energy x since + span and d = 2 x span, n/d is whole or at least 1/d below the next whole number, and
+    # its float is off by n/d/2**53 at most: by less, as long as n < 2**53. As 2 x since < d, n is below (2 x energy +
+    # 1) x span.
     largest = (2.0 * float(energy_j.max(initial=0)) + 3.0) * float(span_ms.max(initial=0))
     if largest < _WHOLE_FLOAT:
         twice = 2 * span_ms
@@ -213,6 +222,7 @@ def _gap_ms(curve: Curve, uncovered: Int64, edges: Int64) -> Int64:
     t1 = curve.t1_ms
     starts = np.concatenate((edges[:1], t1[uncovered], t1[-1:]))
     ends = np.concatenate((t1[:1], t1[uncovered + 1], edges[-1:]))
+    # These intervals do not overlap, so a slot's pieces add up to no more than the slot.
     _, slot, from_ms, to_ms = _pieces(starts, ends, edges)
     return _summed(slot, to_ms - from_ms, edges)
 
@@ -257,7 +267,9 @@ def _pieces(starts: Int64, ends: Int64, edges: Int64) -> tuple[Int64, Int64, Int
 def _summed(slot: Int64, values: Int64, edges: Int64) -> Int64:
     """Sum of values per slot, at most `MAX_ENERGY_J`. (S,)"""
     result = np.zeros(len(edges) - 1, np.int64)
+    # Values are never negative: a slot's sum is no more than that of all.
     if float(values.sum(dtype=np.float64)) < MAX_ENERGY_J:
+        # `result[slot] += values` would keep only one of several values of one slot.
         np.add.at(result, slot, values)
         return result
     for place, value in zip(slot.tolist(), values.tolist(), strict=True):
@@ -277,6 +289,8 @@ def _spread(starts: Int64, ends: Int64, flags: Int64, edges: Int64) -> Int64:
     """Marks of intervals on every slot they touch; of moments only those in a slot. (S,)"""
     count = len(edges) - 1
     first = (starts - edges[0]) // SLOT_MS
+    # Half-open: an interval that ends at an edge does not touch the slot behind it. A moment has start = end and
+    # touches its own; one of a reading put aside can lie before the first or behind the last slot.
     last = (np.maximum(ends - 1, starts) - edges[0]) // SLOT_MS
     inside = (first >= 0) & (first < count)
     result = np.zeros(count, np.int64)

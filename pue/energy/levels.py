@@ -69,9 +69,13 @@ class Levels:
 
     def of_counts(self, index: Int64, count: Int64) -> Int64:
         """Level at ascending points whose counts are at hand. [J]"""
+        # level = count x step + lift. Where 9,999,984 wraps at 10,000,000 to 7, the points behind have 10,000,000 steps
+        # of lift; where a register fell from 52,340 to 12 with unknown energy, 52,328: the level stays.
         level = _counted_j(self.points, index, count, self.versions)
         if len(self.events):
             # Events are few beside ascending points: look for the first point behind each event, not the reverse.
+            # An event at the left point e lifts the points after e: index[0] has the lifts of events below it ("left"),
+            # and the first point above an event is where the next lift begins ("right").
             before, last = np.searchsorted(self.events, index[[0, -1]]) if len(index) else (0, 0)
             behind = np.searchsorted(index, self.events[before:last], side="right")
             level += np.repeat(self.lifts_j[before : last + 1], np.diff(behind, prepend=0, append=len(index)))
@@ -106,8 +110,10 @@ def levels_of(points: Points, links: Int64, relation: Int64, versions: Sequence[
     events = links[(relation != Relation.PLAIN) & (relation != Relation.REFUTED)]
     wraps = links[relation == Relation.ROLLOVER]
     before = _counted_j(points, events, points.count[events], versions)
+    # What makes the level stay across the event; across a rollover it rises besides.
     lift = before - _counted_j(points, events + 1, points.count[events + 1], versions)
     lift[has(wraps, events)] += _wrapped_j(points, wraps, versions)
+    # First in floats, which do not wrap: a lift below 2**62 on a count below 2**62 J is a level within int64.
     if np.abs(np.cumsum(lift.astype(np.float64))).max(initial=0) >= MAX_ENERGY_J:
         raise Fatal(f"energy of a series passes {MAX_ENERGY_J} J; check its modulus and its CT and PT ratios")
     is_wall = (relation != Relation.PLAIN) & (relation != Relation.ROLLOVER)
@@ -123,10 +129,12 @@ def levels_of(points: Points, links: Int64, relation: Int64, versions: Sequence[
         fast_asked=nothing,
         fast_answered=nothing,
     )
+    # Pairs that are no links need no look: `points_of` leaves out only what rises within P both ways.
     inside = links[~is_wall]
     rise = levels.at(inside + 1) - levels.at(inside)
     power = levels.power_w(inside)
     fast = [
+        # In whole joules rise > floor(mJ / 1000) is the same as 1000 x rise > mJ, and keeps int64.
         inside[rise > power_mj(power, time_ms[inside + 1] - time_ms[inside]) // 1000]
         for time_ms in (points.t0_ms, points.t1_ms)
     ]
@@ -153,6 +161,8 @@ def _wrapped_j(points: Points, left: Int64, versions: Sequence[RegisterVersion])
         mine = version_of == index
         version = versions[index]
         unwrapped = points.count[left[mine] + 1] + (version.modulus or 0)
+        # (count + modulus) x step passes int64 only if the rise itself passes 2**62 J, as count x step does not: 146
+        # years at 1 GW.
         result[mine] = scaled(unwrapped, version.step_j) - scaled(points.count[left[mine]], version.step_j)
     return result
 
@@ -178,9 +188,12 @@ def lead_before(levels: Levels, index: Int64) -> Int64:
     """How much lower than by each reading alone the readings before it hold the curve after it. (N,) [mJ]"""
     lead = np.zeros(len(index), np.int64)
     for left, mine, power_w, most_mj in _stretches(levels, index, levels.fast_asked):
+        # Heights above a load of exactly P: they rise over the pairs in `left`, and nowhere else in the stretch.
         at_left, at_right, here = _above_limit_mj(levels, left, index[mine], levels.points.t0_ms, power_w)
         behind = _filled(at_left, at_right, most_mj)
         place = np.searchsorted(left + 1, index[mine], side="right") - 1  # the last such pair up to each reading
+        # Since that pair the bucket has only leaked, by what the height fell. Place -1, before all pairs, takes the
+        # last one's number here and 0 below.
         since = np.maximum(behind[place] + here - at_right[place], 0)
         lead[mine] = np.where(place >= 0, since, 0)
     return lead
@@ -194,6 +207,7 @@ def lead_after(levels: Levels, index: Int64) -> Int64:
     lead = np.zeros(len(index), np.int64)
     for left, mine, power_w, most_mj in _stretches(levels, index, levels.fast_answered):
         at_left, at_right, here = _above_limit_mj(levels, left, index[mine], levels.points.t1_ms, power_w)
+        # Read backwards, a pair comes from its right end and rises to its left one: the heights with a minus.
         ahead = _filled(-at_right[::-1], -at_left[::-1], most_mj)[::-1]
         place = np.searchsorted(left, index[mine])  # the first such pair from each reading on
         found = np.minimum(place, len(left) - 1)
@@ -207,6 +221,8 @@ def _filled(before_mj: Int64, after_mj: Int64, most_mj: int) -> Int64:
 
     Without `most` it is the height above the lowest point so far; where that is too much, pair by pair.
     """
+    # Each pair rises and nothing else does, so the lowest points are left ends. Heights 0 to 5, then down to -3 and up
+    # to 1: after the first pair 5, then the 8 leak it empty at -3, and the second leaves 1 - -3 = 4.
     filled = after_mj - np.minimum.accumulate(before_mj)
     if int(filled.max()) <= most_mj:
         return np.asarray(filled, np.int64)
@@ -214,6 +230,7 @@ def _filled(before_mj: Int64, after_mj: Int64, most_mj: int) -> Int64:
     lead = 0
     last = int(before_mj[0])
     for before, after in zip(before_mj.tolist(), after_mj.tolist(), strict=True):
+        # before - last is 0 or less: what leaked since the pair before.
         left = max(lead + before - last, 0)
         lead = min(left + after - before, most_mj)
         last = after
@@ -225,12 +242,15 @@ def _stretches(levels: Levels, index: Int64, fast: Int64) -> Iterator[tuple[Int6
     """Per stretch between walls: left points of pairs that rose beyond P, which points lie in it, P, most lead."""
     if len(fast) == 0:
         return
+    # The number of walls before a point is its stretch. A wall lies behind its left point: "left" does not count it
+    # there.
     of_fast = np.searchsorted(levels.walls, fast)
     of_index = np.searchsorted(levels.walls, index)
     for stretch in np.unique(of_fast).tolist():
         mine = np.asarray(of_index == stretch, np.bool_)
         if mine.any():
             left = fast[of_fast == stretch]
+            # Two versions meet at a wall, so that a stretch has one P and one step.
             power_w = int(levels.power_w(left[:1])[0])
             yield left, mine, power_w, most_lead_mj(power_w, int(levels.hidden_j(left[:1])[0]))
 
@@ -247,6 +267,7 @@ def _above_limit_mj(
     chosen = (left, left + 1, index)
     level = [levels.at(one) for one in chosen]
     time = [time_ms[one] for one in chosen]
+    # The smallest numbers become 0, so that a year of levels fits; beyond int64 Python's integers take over.
     zero_j = min(int(one.min()) for one in level)
     zero_ms = min(int(one.min()) for one in time)
     highest_j = max(int(one.max()) for one in level) - zero_j

@@ -21,7 +21,11 @@ MAX_POLL_MS = 60_000
 _BLOCK = 1 << 16
 """Readings looked at together: four columns of them and one temporary stay in a processor's cache."""
 _LEAP = 1 << 44
-"""Rises up to this are summed over a block without leaving int64. [counts]"""
+"""A larger rise always gets a closer look. [counts]
+
+2**16 rises of at most 2**44 are 2**60 together: from a usable count, below 2**62, they cannot reach the end of int64.
+So no difference of two faulty counts that wrapped around int64 passes for a rise.
+"""
 _NEARLY = 1 - 1e-9
 """Makes a float limit err towards a closer look."""
 _NONE = np.empty(0, np.int64)
@@ -53,6 +57,8 @@ class Neighbours:
     @classmethod
     def at(cls, t0_ms: Int64, t1_ms: Int64, count: Int64, first: int, last: int) -> Self:
         """Of the edges in [first reading, last reading) of ascending columns."""
+        # The first edge at or after the first reading, up to the last before the last reading: every edge has a reading
+        # on both sides, and one at the last reading is left out.
         start_ms = -(-int(t1_ms[first]) // SLOT_MS) * SLOT_MS
         edges = np.arange(start_ms, int(t1_ms[last]), SLOT_MS, dtype=np.int64)
         left = first + last_before(t1_ms[first : last + 1], edges)
@@ -111,11 +117,13 @@ class Points:
 
     def version_of(self, index: Int64) -> Int64:
         """Index of the version of points."""
+        # "right" counts the runs that start at or before a point: the first point of a run belongs to it.
         return self.versions[np.searchsorted(self.starts, index, side="right") - 1]
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """Version, first point and end of each run."""
         starts = self.starts.tolist()
+        # Not strict: without points there is an end and no run.
         return zip(self.versions.tolist(), starts, [*starts[1:], len(self)], strict=False)
 
     def without(self, index: Int64, mark: Flag) -> Points:
@@ -128,6 +136,7 @@ class Points:
             t1_ms=np.delete(self.t1_ms, index),
             count=np.delete(self.count, index),
             quality=np.delete(self.quality, index),
+            # Places move up by the number of points that are removed before them.
             starts=self.starts - np.searchsorted(index, self.starts),
             declared=self.declared - np.searchsorted(index, self.declared),
             aside_ms=np.concatenate((self.aside_ms, self.t1_ms[index])),
@@ -172,6 +181,7 @@ def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: b
         scan = look(samples.t0_ms, samples.t1_ms, samples.count, samples.quality, versions[0])
         if scan.clean and scan.marks & _NO_VALUE == 0:
             start = np.zeros(1, np.int64)
+            # The usual case: nothing to put aside, so the points are the samples' own columns without a copy.
             columns = (samples.t0_ms, samples.t1_ms, samples.count, samples.quality)
             points = Points(
                 *columns,
@@ -211,6 +221,7 @@ def _one_version(samples: Samples, versions: Sequence[RegisterVersion]) -> bool:
 def _scan_gauge(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: RegisterVersion) -> Scan:
     lowest, highest = usable_counts(version, gauge=True)
     took_ms = t1_ms - t0_ms
+    # Two readings of one time are not in order either: which one stays is decided in `_unique`.
     in_order = bool((t1_ms[1:] > t1_ms[:-1]).all())
     in_time = int(took_ms.min()) >= 0 and int(took_ms.max()) <= MAX_POLL_MS
     in_range = lowest <= int(count.min()) and int(count.max()) <= highest
@@ -226,6 +237,7 @@ def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: Reg
     lowest, highest = usable_counts(version, gauge=False)
     rate = counts_per_ms(version)
     last = len(count) - 1
+    # One buffer for three differences in turn: of each, all is read before the next one is written.
     temporary = np.empty(min(_BLOCK, last) + 1, np.int64)
     marks = int(np.bitwise_or.reduce(quality))
     quickest_ms = slowest_ms = int(t1_ms[0] - t0_ms[0])
@@ -234,6 +246,7 @@ def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: Reg
     turns = [_NONE]
     ends = [0]
     beside: list[Neighbours] = []
+    # Blocks share a reading, so that every pair lies in one; edges they take half-open, so that every edge does.
     for start in range(0, last, _BLOCK):
         end = min(start + _BLOCK, last)
         took = np.subtract(t1_ms[start : end + 1], t0_ms[start : end + 1], out=temporary[: end + 1 - start])
@@ -248,6 +261,7 @@ def _scan(t0_ms: Int64, t1_ms: Int64, count: Int64, quality: Int64, version: Reg
         quickest_ms = min(quickest_ms, quickest)
         slowest_ms = max(slowest_ms, slowest)
         if least_ms > 0:
+            # Only ascending times can be searched; others are put in order first and looked at again.
             beside.append(Neighbours.at(t0_ms, t1_ms, count, start, end))
         shortest_ms = min(shortest_ms, least_ms)
         ends.append(end)
@@ -281,6 +295,7 @@ def _margin(version: RegisterVersion) -> float:
 def _not_plain(t0_ms: Int64, t1_ms: Int64, count: Int64, turn: Int64, version: RegisterVersion) -> Int64:
     """Those of some pairs whose rise is not plain; one too many does no harm."""
     rise = count[turn + 1] - count[turn]
+    # Both ways, because leads before count from request to request and leads after from reply to reply.
     time_ms = np.minimum(t1_ms[turn + 1] - t1_ms[turn], t0_ms[turn + 1] - t0_ms[turn])
     plain = time_ms * (counts_per_ms(version) * _NEARLY) - _margin(version)
     return np.asarray(turn[(rise < 0) | (rise > plain)], np.int64)
@@ -293,6 +308,9 @@ def _unseen_wraps(
     if version.modulus is None:
         return _NONE
     rate = counts_per_ms(version)
+    # Ambiguous is a pair with rise + modulus <= most (METHOD.md, "Registers"). Most counts from request to reply, at
+    # most a poll longer than from reply to reply; without rise that leaves time x rate >= modulus - slack. A register
+    # of 1,000,000 kWh at 500 kW: 83 days.
     slack = MAX_POLL_MS * rate + (2 + (highest >> FLOAT32_BITS))
     least_ms = (version.modulus * _NEARLY - slack) / rate
     found = [_NONE]
@@ -307,6 +325,9 @@ def _unseen_wraps(
 
 def _cleaned(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: bool) -> Points:
     """Readings with a usable value, one per time, ascending; the others become marks."""
+    # The five steps of METHOD.md, "Registers", in their order. Slow readings go before `_unique`, so that none of them
+    # can displace a good one of its time; counts out of range go after it: one that came first leaves no reading of its
+    # time.
     valued = _select(samples, (samples.quality & _NO_VALUE) == 0)
     is_slow = valued.t1_ms - valued.t0_ms > MAX_POLL_MS
     slow = valued.t1_ms[is_slow]
@@ -320,6 +341,7 @@ def _cleaned(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: bo
     keep = ~aside & (version >= 0)
     kept = _select(columns, keep)
     version = version[keep]
+    # No version that is kept is -1, so the first point starts a run; versions ascend with time, so each has one run.
     starts = np.flatnonzero(np.diff(version, prepend=-1))
     conflict = np.full_like(clashes, int(Flag.CONFLICT))
     return Points(
@@ -345,9 +367,12 @@ def _unique(samples: Samples) -> tuple[Samples, Int64]:
     time = samples.t1_ms
     if (time[1:] > time[:-1]).all():
         return samples, np.empty(0, np.int64)
+    # lexsort takes its last key first: by time, then order, count, t0, quality.
     ranked = _select(samples, np.lexsort((samples.quality, samples.t0_ms, samples.count, samples.order, time)))
     time = ranked.t1_ms
     first = np.append(True, time[1:] > time[:-1])
+    # cumsum(first) - 1 numbers the times: times 5 5 7 have first 1 0 1 and numbers 0 0 1. So `kept` is, for every
+    # reading, the count of the one of its time that stays.
     kept = ranked.count[first][np.cumsum(first) - 1]
     return _select(ranked, first), np.unique(time[ranked.count != kept])
 

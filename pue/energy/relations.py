@@ -76,6 +76,8 @@ def _of_one_register(points: Points, left: Int64, right: Int64, version: Registe
     # One step because both counts are cut off; a float32 register's own resolution is 2**-23 of what it shows.
     resolution = 1 + (np.maximum(before, after) >> FLOAT32_BITS)
     most = most_counts(version, points.t1_ms[right] - points.t0_ms[left]) + resolution
+    # Counts lie below the modulus, so a fall needs w = 1 at least, and the smallest w that makes no fall is the first
+    # one that can be possible: if it is too much, so is every other. Only the next one can make it ambiguous.
     unwrapped = np.where(rise < 0, rise + (version.modulus or 0), rise)
     is_possible = (unwrapped >= 0) & (unwrapped <= most)
     result = np.where(rise < 0, Relation.RESET, Relation.LEAP)
@@ -112,9 +114,11 @@ def believed(points: Points, suspects: Int64, versions: Sequence[RegisterVersion
         spikes = _spikes(points, impossible, versions)
         beside = has(spikes, suspects) | has(spikes, suspects + 1)
         # Pairs that lost a member are gone, and the neighbours of what was put aside are a pair now.
+        # The reading before a spike stays: no spike is the first reading, and of two candidates in a row only one goes.
         suspects = ascending(suspects[~beside], spikes - 1)
         suspects -= np.searchsorted(spikes, suspects)
         points = points.without(spikes, Flag.SPIKE)
+        # If the last reading went, the one before it has nothing to be a pair with.
         suspects = suspects[suspects < len(points) - 1]
         relation = relations(points, suspects, suspects + 1, versions)
     return points, suspects, _with_refuted_limits(points, suspects, relation, versions)
@@ -123,6 +127,7 @@ def believed(points: Points, suspects: Int64, versions: Sequence[RegisterVersion
 def _spikes(points: Points, impossible: Int64, versions: Sequence[RegisterVersion]) -> Int64:
     """The first of one or two candidates in a row; in a longer row nobody can say which are false, and all stay."""
     candidates = _candidates(points, impossible, versions)
+    # This keeps the first of a long row; the others stay because they are not the first.
     in_long_row = has(candidates, candidates + 1) & has(candidates, candidates + 2)
     return candidates[~has(candidates, candidates - 1) & ~in_long_row]
 
@@ -130,15 +135,20 @@ def _spikes(points: Points, impossible: Int64, versions: Sequence[RegisterVersio
 def _candidates(points: Points, impossible: Int64, versions: Sequence[RegisterVersion]) -> Int64:
     """Readings that may be spikes; `impossible` are the left points of pairs that contradict each other."""
     last = len(points) - 1
+    # Both members of a pair that cannot be; the first reading is never a candidate.
     beside = ascending(impossible[impossible > 0], impossible + 1)
     inner = beside[beside < last]
     next_but_one = np.minimum(inner + 2, last)
+    # Counts 10 99 11 12: 99 is a leap after 10, and 11 a reset after 99; 10 and 11 agree, so 99 may be a spike.
+    # Outvoted is one that can follow what is before it: in 10 14 11 12, with 14 no leap, neither 11 nor 12 can follow
+    # the 14. In 10 14 11 15 the 15 can, and the 11 is the candidate.
     outvoted = has(impossible, inner) & (inner + 2 <= last) & ~_agree(points, inner, next_but_one, versions)
     chosen = _agree(points, inner - 1, inner + 1, versions) & (has(impossible, inner - 1) | outvoted)
     return np.concatenate((inner[chosen], beside[(beside == last) & has(impossible, beside - 1)]))
 
 
 def _agree(points: Points, left: Int64, right: Int64, versions: Sequence[RegisterVersion]) -> Bools:
+    # By their order in the table: plain, rollover, declared.
     return relations(points, left, right, versions) < Relation.REFUTED
 
 
@@ -168,10 +178,13 @@ def _taken_back(points: Points, leaps: Int64, falls: Int64, versions: Sequence[R
     result = np.zeros(len(leaps), np.bool_)
     if len(falls) == 0:
         return result
+    # The nearest fall behind each leap and the one before that. Where there is none, clipping names one on the wrong
+    # side, which the comparisons below leave out.
     place = np.searchsorted(falls, leaps)
     after = falls[np.minimum(place, len(falls) - 1)]
     before = falls[np.maximum(place - 1, 0)]
     undone = (after > leaps) & (after - leaps <= CONFIRMING)
+    # From the reading before the leap to the one after the fall; below, from before the fall to after the leap.
     result[undone] = _agree(points, leaps[undone], after[undone] + 1, versions)
     redone = (before < leaps) & (leaps - before <= CONFIRMING)
     result[redone] |= _agree(points, before[redone], leaps[redone] + 1, versions)

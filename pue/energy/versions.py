@@ -128,15 +128,19 @@ def _goes_on(before: RegisterVersion, after: RegisterVersion) -> bool:
 def version_at(time_ms: Int64, versions: Sequence[RegisterVersion]) -> Int64:
     """Index of the version valid at each time, -1 where there is none."""
     starts = np.array([row.from_ms for row in versions], np.int64)
+    # As a time 2**62 ms is later than any.
     ends = np.array([MAX_ENERGY_J if row.to_ms is None else row.to_ms for row in versions], np.int64)
+    # "right": a version is valid at its first moment.
     index: Int64 = np.searchsorted(starts, time_ms, side="right") - 1
     return np.where((index >= 0) & (time_ms < ends[index]), index, -1)
 
 
 def usable_counts(version: RegisterVersion, *, gauge: bool) -> tuple[int, int]:
     """Lowest and highest count that is no fault in itself."""
+    # Both count and energy stay below 2**62, so that the difference of any two fits int64.
     safe = min(int((MAX_ENERGY_J - 1) / version.step_j), MAX_ENERGY_J - 1)
     if gauge:
+        # P need not be whole steps, and a gauge may show it rounded up.
         most = min(int(version.max_power_w / version.step_j) + 1, safe)
         return -most, most
     return 0, safe if version.modulus is None else min(version.modulus - 1, safe)
@@ -173,6 +177,7 @@ def scaled(count: Int64, step: Fraction) -> Int64:
     if bottom == 1:
         return count * top
     largest = int(np.abs(count).max(initial=0))
+    # Half up: floor(x + 1/2) with x = count x top / bottom, in whole numbers.
     if 2 * (largest + 1) * top + bottom < MAX_ENERGY_J:
         return (2 * count * top + bottom) // (2 * bottom)
     return np.array([rounded(value * step) for value in count.tolist()], np.int64)
