@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from random import Random
+from typing import TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,6 +19,8 @@ from tests.property.plain import Reading
 
 START_MS = 1_900_000 * SLOT_MS
 POWER_W = 1_000
+T = TypeVar("T")
+
 STEPS_MS = (15_000, 60_000, 300_000, SLOT_MS, SLOT_MS + 1, 3 * SLOT_MS, 40 * SLOT_MS)
 
 
@@ -59,28 +65,48 @@ def version_lists(draw: st.DrawFn) -> list[RegisterVersion]:
     return result
 
 
+def choices(draw: st.DrawFn) -> Iterator[int]:
+    """Whole numbers from 0 to 255: drawn many at once, as one draw each takes longer than the test itself."""
+    while True:
+        yield from draw(st.binary(min_size=16, max_size=16))
+
+
+def one_of(chosen: Iterator[int], values: Sequence[T]) -> T:
+    return values[next(chosen) % len(values)]
+
+
+FAULTS = ("", "", "", "", "", "", "zero", "spike", "wrap", "reset", "range", "quality")
+FAULTY_MARKS = (0, int(Quality.TIMEOUT), int(Quality.CLOCK_UNSYNCED), int(Quality.OUT_OF_BAND), int(Quality.BACKWARDS))
+TOOK_MS = (0, 0, 300, 20_000, 100_000, -5)
+
+
 @st.composite
 def reading_lists(draw: st.DrawFn, max_size: int = 30) -> list[Reading]:
     """A register that mostly behaves, read at uneven times, with every fault a reading can have; in any order."""
     time, count = START_MS + draw(st.integers(0, SLOT_MS)), draw(st.integers(0, 999_999))
+    chosen = choices(draw)
     result: list[Reading] = []
     for order in range(draw(st.integers(0, max_size))):
-        step = draw(st.sampled_from(STEPS_MS))
+        step = one_of(chosen, STEPS_MS)
         time += step
-        count += draw(st.integers(0, (step + 30_000) * POWER_W // 1000)) if draw(st.booleans()) else step // 4000
-        fault = draw(st.sampled_from(["", "", "", "", "", "", "zero", "spike", "wrap", "reset", "range", "quality"]))
+        is_steady = one_of(chosen, (True, False))
+        count += step // 4000 if is_steady else draw(st.integers(0, (step + 30_000) * POWER_W // 1000))
+        fault = one_of(chosen, FAULTS)
         if fault == "wrap":
             count %= 10**6
         if fault == "reset":
             count = draw(st.integers(0, 1000))
-        shown = {"zero": 0, "spike": count + draw(st.integers(0, 10**7)), "range": draw(st.sampled_from([-5, 2**62]))}
-        marks = [0, int(Quality.TIMEOUT), int(Quality.CLOCK_UNSYNCED), int(Quality.OUT_OF_BAND), int(Quality.BACKWARDS)]
-        quality = draw(st.sampled_from(marks)) if fault == "quality" else 0
-        took = draw(st.sampled_from([0, 0, 300, 20_000, 100_000, -5]))
+        shown = {"zero": 0, "range": one_of(chosen, (-5, 2**62))}
+        if fault == "spike":
+            shown["spike"] = count + draw(st.integers(0, 10**7))
+        quality = one_of(chosen, FAULTY_MARKS) if fault == "quality" else 0
+        took = one_of(chosen, TOOK_MS)
         result.append((time - took, time, shown.get(fault, count), quality, order))
-        if draw(st.integers(0, 9)) == 0:
-            result.append((time - took, time, shown.get(fault, count) + draw(st.integers(0, 1)), quality, order + 1))
-    return draw(st.permutations(result))
+        if next(chosen) < 26:
+            again = shown.get(fault, count) + one_of(chosen, (0, 1))
+            result.append((time - took, time, again, quality, order + 1))
+    Random(draw(st.integers(0, 1000))).shuffle(result)
+    return result
 
 
 Truth = tuple[list[int], list[int]]
@@ -92,19 +118,29 @@ def true_j(truth: Truth, time_ms: int) -> Fraction:
     times, energies = truth
     if not times[0] < time_ms < times[-1]:
         return Fraction(energies[0] if time_ms <= times[0] else energies[-1])
-    index = max(n for n, time in enumerate(times) if time <= time_ms)
+    index = bisect_right(times, time_ms) - 1
     span = times[index + 1] - times[index]
     return energies[index] + Fraction((energies[index + 1] - energies[index]) * (time_ms - times[index]), span)
+
+
+TRUTH_SPANS_MS = (20_000, 60_000, 300_000, 1_200_000)
+READ_SPANS_MS = (15_000, 60_000, 200_000, SLOT_MS, 2 * SLOT_MS)
+
+
+def share_of(most: int, choice: int) -> int:
+    """None or all of it as often as every tenth time, as most mistakes lie there; else in proportion."""
+    return min(max(most * (choice - 26) // 204, 0), most)
 
 
 @st.composite
 def truths(draw: st.DrawFn, slots: int = 8) -> Truth:
     """A load that changes every minute or so and never passes the limit."""
     times, energies = [START_MS], [0]
+    chosen = choices(draw)
     while times[-1] < START_MS + slots * SLOT_MS:
-        span = draw(st.sampled_from([20_000, 60_000, 300_000, 1_200_000]))
+        span = TRUTH_SPANS_MS[next(chosen) % len(TRUTH_SPANS_MS)]
         times.append(times[-1] + span)
-        energies.append(energies[-1] + draw(st.integers(0, span * POWER_W // 1000)))
+        energies.append(energies[-1] + share_of(span * POWER_W // 1000, next(chosen)))
     return times, energies
 
 
@@ -122,13 +158,15 @@ def honest_readings(
     offset = draw(st.integers(0, 10**9)) if modulus is None else draw(st.integers(0, modulus - 1))
     hidden_j = draw(st.integers(0, 99)) * step_j / 100  # what the register held of its next step at the start
     time = truth[0][0] + draw(st.integers(0, 900_000))
+    chosen = choices(draw)
     result: list[Reading] = []
     while time <= truth[0][-1]:
-        taken = time - draw(st.integers(0, took_ms))
+        taken = time - (draw(st.integers(0, took_ms)) if took_ms else 0)
         count = int((true_j(truth, taken) + hidden_j) // step_j) + offset
-        t0, t1 = taken - draw(st.integers(0, took_ms)), taken + draw(st.integers(0, took_ms))
+        t0 = taken - (share_of(took_ms, next(chosen)) if took_ms else 0)
+        t1 = taken + (share_of(took_ms, next(chosen)) if took_ms else 0)
         result.append((t0, t1, count if modulus is None else count % modulus, 0, len(result)))
-        if resets and count > 10**8 and draw(st.integers(0, 9)) == 0:
+        if resets and count > 10**8 and next(chosen) < 26:
             offset -= count
-        time = t1 + took_ms + draw(st.sampled_from([15_000, 60_000, 200_000, SLOT_MS, 2 * SLOT_MS]))
+        time = t1 + took_ms + READ_SPANS_MS[next(chosen) % len(READ_SPANS_MS)]
     return result

@@ -14,7 +14,17 @@ from pue.energy.facility import FacilityCurve, Term, facility_curve
 from pue.energy.registers import register_slots
 from pue.energy.rolling import WindowResult, group_result, rolling_pue, window_result
 from pue.energy.slots import Slots
-from tests.property.meters import POWER_W, START_MS, Truth, honest_readings, samples_of, true_j, truths, version
+from tests.property.meters import (
+    POWER_W,
+    START_MS,
+    Truth,
+    choices,
+    honest_readings,
+    samples_of,
+    true_j,
+    truths,
+    version,
+)
 from tests.property.plain import Reading
 
 SLOTS = 8
@@ -51,7 +61,8 @@ def flowed(truth: Truth, from_ms: int, to_ms: int) -> Fraction:
 @st.composite
 def thinned(draw: st.DrawFn, readings: list[Reading]) -> list[Reading]:
     """Some readings lost: singly, and in runs."""
-    kept = [reading for reading in readings if draw(st.integers(0, 5))]
+    chosen = choices(draw)
+    kept = [reading for reading in readings if next(chosen) % 6]
     start = draw(st.integers(0, len(kept)))
     return kept[:start] + kept[start + draw(st.integers(0, 8)) :]
 
