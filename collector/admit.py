@@ -46,8 +46,8 @@ CLONE_MS = 60 * 1000
 """How long after a newer epoch began an older one may still sign, between two ticks of one clock."""
 MAX_POINTS = MAX_JSON_BYTES
 """More points no configuration can list: each takes more than a byte."""
-UNSETTLED = frozenset({RejectReason.UNSUPPORTED_VERSION})
-"""Reasons an operator can remove: the agent keeps such batches and sends them again."""
+UNSETTLED = frozenset({RejectReason.UNSUPPORTED_VERSION, RejectReason.FOREIGN_CONFIG, RejectReason.WRONG_TOPIC})
+"""Reasons that may go away, or that another sender made: the agent keeps such batches and sends them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,31 @@ class Kept:
     prev: str
 
 
+@dataclass(frozen=True, slots=True)
+class KeptConfig:
+    """A configuration that is in the ledger, and who sent it: nobody else's readings are read by it."""
+
+    site: str
+    agent: str
+    body: Config
+
+    @classmethod
+    def of(cls, batch: ConfigBatch) -> KeptConfig:
+        """As its batch says."""
+        return cls(batch.site, batch.agent, batch.body)
+
+    def belongs_to(self, batch: Batch) -> bool:
+        """Whether a batch is of the same agent at the same site."""
+        return (self.site, self.agent) == (batch.site, batch.agent)
+
+
 class Known(Protocol):
     """What is kept already."""
 
     def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
         """The batch under this number."""
 
-    def config(self, sha256: str) -> Config | None:
+    def config(self, sha256: str) -> KeptConfig | None:
         """A kept configuration."""
 
     def newest_epoch(self, agent: str) -> str | None:
@@ -275,8 +293,7 @@ def _check_meters(batch: Batch, site: str, gate: Gate) -> None:
                 "register it in compliance, then `pue-collector readmit`",
             )
     if isinstance(batch, DataBatch):
-        config = gate.known.config(batch.config or "")
-        _check_points(batch, len(config.points) if config else MAX_POINTS)
+        _check_config(batch, gate.known.config(batch.config or ""))
 
 
 def _meters(batch: Batch) -> Iterator[str]:
@@ -291,6 +308,17 @@ def _meters_of(event: Event) -> Iterator[str]:
         yield event.meter
     elif isinstance(event, OutageDeclared):
         yield from event.meters
+
+
+def _check_config(batch: DataBatch, config: KeptConfig | None) -> None:
+    """One that has not come yet is looked at again where the readings are used."""
+    if config is not None and not config.belongs_to(batch):
+        raise Reject(
+            RejectReason.FOREIGN_CONFIG,
+            f"batch {batch.seq} of {batch.agent} at {batch.site} names configuration {batch.config}, which "
+            f"{config.agent} at {config.site} sent; send a configuration of its own first",
+        )
+    _check_points(batch, len(config.body.points) if config else MAX_POINTS)
 
 
 def _check_points(batch: DataBatch, points: int) -> None:

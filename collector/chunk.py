@@ -15,8 +15,6 @@ from pue.contract.wire import Batch, DataBatch, EventBatch, ManualReading, Witne
 from pue.energy.slots import Int64
 
 Bools = npt.NDArray[np.bool_]
-Order = tuple[str, int]
-"""Epoch and number of a batch: of two conflicting readings the one with the lower order stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,6 @@ class Chunk:
 
     shard: str
     readings: int = 0
-    orders: dict[int, Order] = field(default_factory=dict)
     waiting: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
     outages: list[tuple[str, str, int, int]] = field(default_factory=list)
@@ -65,12 +62,12 @@ class Chunk:
             columns = columns[:, inside]
             point = point[inside]
         points.rescale(point, columns)
-        self._add(record, batch, self._numbers_of(points)[point], columns)
+        self._add(self._numbers_of(points)[point], columns)
 
     def add_typed(self, record: int, batch: EventBatch, event: ManualReading | WitnessReading) -> None:
         """A reading entered by a person."""
         key = SeriesKey(batch.site, event.meter, event.quantity)
-        self._add(record, batch, np.array([self._number(key)]), typed_column(event, record))
+        self._add(np.array([self._number(key)]), typed_column(event, record))
 
     def report(self, kind: IncidentKind, batch: Batch, subject: str, detail: str) -> None:
         """Note an incident of a batch."""
@@ -99,8 +96,7 @@ class Chunk:
     def _number(self, key: SeriesKey) -> int:
         return self._numbers.setdefault(key, len(self._numbers))
 
-    def _add(self, record: int, batch: Batch, numbers: Int64, columns: Int64) -> None:
-        self.orders[record] = (batch.epoch, batch.seq)
+    def _add(self, numbers: Int64, columns: Int64) -> None:
         self._parts.append((numbers, columns))
         self.readings += columns.shape[1]
 
@@ -109,19 +105,12 @@ class Chunk:
         valued = has_value(columns[QUALITY])
         if (arrived[1:] > arrived[:-1]).all():
             return Piece(columns, columns[:, :0], arrived, valued)
-        ranked = columns[:, self._by_time(columns)]
+        # Of two readings of one time the one kept first stays: nothing a signer chooses decides it.
+        ranked = columns[:, np.lexsort((columns[RECORD], columns[T1]))]
         first = np.append(True, ranked[T1, 1:] != ranked[T1, :-1])
         winners = ranked[:, first]
         lost = ~first & ~same_value(ranked, winners[:, np.cumsum(first) - 1])
         return Piece(winners, ranked[:, lost], arrived, valued)
-
-    def _by_time(self, columns: Int64) -> Int64:
-        """Order by time, then by epoch and number."""
-        records = np.unique(columns[RECORD])
-        ranked = sorted(records.tolist(), key=lambda record: self.orders[record])
-        rank = np.empty(len(records), np.int64)
-        rank[np.searchsorted(records, ranked)] = np.arange(len(records))
-        return np.lexsort((rank[np.searchsorted(records, columns[RECORD])], columns[T1]))
 
 
 def same_value(left: Int64, right: Int64) -> Bools:

@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 
+from collector.admit import KeptConfig
 from collector.topology import Enrolled
 from pue.contract.errors import Fatal
 from pue.contract.quality import Quality
 from pue.contract.quantities import step
 from pue.contract.series import MAX_ENERGY_J, SeriesKey
 from pue.contract.topology import MeterVersion
-from pue.contract.wire import Config, DataBatch, ManualReading, Point, WitnessReading
+from pue.contract.wire import DataBatch, ManualReading, Point, WitnessReading
 from pue.energy.slots import Int64
 
 T1, T0, COUNT, QUALITY, RECORD = range(5)
@@ -44,24 +45,24 @@ class Points:
 
     Parameters
     ----------
-    site, config
+    config
         What the agent said.
     enrolled
         What the topology says.
     """
 
-    def __init__(self, site: str, config: Config, enrolled: Enrolled) -> None:
-        self.site = site
+    def __init__(self, config: KeptConfig, enrolled: Enrolled) -> None:
         self.config = config
         self.version = enrolled.version
-        self.keys = [SeriesKey(site, point.meter, point.quantity) for point in config.points]
-        steps = [list(_steps(point, site, enrolled)) for point in config.points]
+        points = config.body.points
+        self.keys = [SeriesKey(config.site, point.meter, point.quantity) for point in points]
+        steps = [list(_steps(point, config.site, enrolled)) for point in points]
         self._odd = {index: rows for index, rows in enumerate(steps) if any(factor != 1 for _, factor in rows)}
 
     def mismatches(self) -> Iterator[tuple[SeriesKey, str]]:
         """Points the agent reads in another step than the topology states, in words."""
         for index, rows in self._odd.items():
-            point = self.config.points[index]
+            point = self.config.body.points[index]
             yield (
                 self.keys[index],
                 f"{self.keys[index]}: one count of the agent ({point.unit} x 10^{point.exponent}) is "

@@ -6,13 +6,13 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 
-from collector.admit import Commit, Kept, Place, Refuse
+from collector.admit import Commit, Kept, KeptConfig, Place, Refuse
 from collector.gaps import Settled
 from collector.incidents import Incident, IncidentKind
 from collector.ledger import Ledger
 from pue.contract.canonical import sha256_hex
 from pue.contract.errors import Fatal
-from pue.contract.wire import Config, ConfigBatch, Dropped, EventBatch, Handover, decode_batch
+from pue.contract.wire import ConfigBatch, Dropped, EventBatch, Handover, decode_batch
 
 MAX_REFUSED_IN_ACK = 100
 MIB = 1024 * 1024
@@ -36,8 +36,8 @@ class Index:
         self._ledgers = ledgers
         self._settled: dict[tuple[str, str], Settled] = {}
         self._newest: dict[str, str] = {}
-        self._configs: dict[str, Config] = {}
-        self._fresh: dict[str, Config] = {}
+        self._configs: dict[str, KeptConfig] = {}
+        self._fresh: dict[str, KeptConfig] = {}
         self._dirty: set[tuple[str, str]] = set()
         self._used = -1
 
@@ -49,7 +49,7 @@ class Index:
         ).fetchone()
         return Kept(*row) if row else None
 
-    def config(self, sha256: str) -> Config | None:
+    def config(self, sha256: str) -> KeptConfig | None:
         return self._fresh.get(sha256) or self._configs.get(sha256) or self._read_config(sha256)
 
     def newest_epoch(self, agent: str) -> str | None:
@@ -77,7 +77,7 @@ class Index:
         )
         self.settle(place.agent, place.epoch, place.seq, place.seq)
         if isinstance(batch, ConfigBatch):
-            self._fresh[commit.sha256] = batch.body
+            self._fresh[commit.sha256] = KeptConfig.of(batch)
             row = (commit.sha256, place.site, place.agent, place.shard, record)
             self.db.execute("INSERT OR IGNORE INTO config VALUES (?, ?, ?, ?, ?)", row)
         elif isinstance(batch, EventBatch):
@@ -226,14 +226,14 @@ class Index:
                 (place.agent, place.epoch, commit.sha256),
             )
 
-    def _read_config(self, sha256: str) -> Config | None:
+    def _read_config(self, sha256: str) -> KeptConfig | None:
         row = self.db.execute("SELECT shard, record FROM config WHERE sha256 = ?", (sha256,)).fetchone()
         if row is None or row[0] not in self._ledgers or row[1] >= self._ledgers[row[0]].committed:
             return None
         batch = decode_batch(self._ledgers[row[0]].reader.read(row[1]).signed.line)
         if isinstance(batch, ConfigBatch):
-            self._configs[sha256] = batch.body
-            return batch.body
+            self._configs[sha256] = KeptConfig.of(batch)
+            return self._configs[sha256]
         return None
 
 

@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from collector.chunk import Chunk, Order
+from collector.admit import KeptConfig, Place
+from collector.chunk import Chunk
 from collector.database import transaction
-from collector.extract import Points
+from collector.extract import RECORD, T1, Points
 from collector.incidents import Incident, IncidentKind
 from collector.index import report
 from collector.ledger import LedgerReader, Record
 from collector.progress import Progress
 from collector.refresh import Refreshed, Refresher
-from collector.store import Rows, SeriesStore
+from collector.store import Rows, SeriesStore, Table
 from collector.tail import TailCache
 from collector.topology import Enrolled
 from pue.contract.errors import Reject
 from pue.contract.series import slot_of
 from pue.contract.wire import (
-    Config,
     ConfigBatch,
     DataBatch,
     EventBatch,
@@ -80,10 +80,10 @@ class Projector:
         self._store = TailCache(store)
         self._clock_ms = clock_ms
         self._chunk_readings = chunk_readings
-        self._configs: dict[str, tuple[str, Config]] = {}
+        self._configs: dict[str, KeptConfig] = {}
         self._points: dict[str, Points] = {}
         self._version = 0
-        self._order = lru_cache(maxsize=10_000)(self._read_order)
+        self._place = lru_cache(maxsize=10_000)(self._read_place)
 
     def lag(self, ends: Mapping[str, int]) -> int:
         """Records that are kept and not yet projected."""
@@ -154,7 +154,7 @@ class Projector:
             self._take_event(record, batch, chunk)
 
     def _take_config(self, sha256: str, batch: ConfigBatch, chunk: Chunk, enrolled: Enrolled) -> None:
-        self._configs[sha256] = (batch.site, batch.body)
+        self._configs[sha256] = KeptConfig.of(batch)
         points = self._points_of(sha256, enrolled)
         for key, words in points.mismatches() if points else ():
             chunk.report(IncidentKind.POINT_MISMATCH, batch, str(key), words)
@@ -167,6 +167,10 @@ class Projector:
         points = self._points_of(sha256, enrolled)
         if points is None:
             chunk.waiting.setdefault(sha256, []).append((chunk.shard, record.number))
+        elif not points.config.belongs_to(batch):
+            place = f"{batch.agent}/{batch.epoch}/{batch.seq}"
+            words = f"batch {place} names a configuration of {points.config.agent} at {points.config.site}: not used"
+            chunk.report(IncidentKind.FOREIGN_CONFIG, batch, place, words)
         else:
             chunk.add_batch(record.number, batch, points)
 
@@ -184,30 +188,25 @@ class Projector:
             found = self._configs.get(sha256) or self._read_config(sha256)
             if found is None:
                 return None
-            points = self._points[sha256] = Points(*found, enrolled)
+            points = self._points[sha256] = Points(found, enrolled)
         return points
 
-    def _read_config(self, sha256: str) -> tuple[str, Config] | None:
+    def _read_config(self, sha256: str) -> KeptConfig | None:
         place = self._progress.config_place(sha256)
         if place is None or place[0] not in self._ledgers or place[1] >= self._progress.cursor(place[0]):
             return None
         batch = decode_batch(self._ledgers[place[0]].read(place[1]).signed.line)
         if isinstance(batch, ConfigBatch):
-            self._configs[sha256] = (batch.site, batch.body)
+            self._configs[sha256] = KeptConfig.of(batch)
         return self._configs.get(sha256)
 
     # What changes
 
     def _changes(self, chunk: Chunk, refresher: Refresher) -> Changes:
         changes = Changes()
-        pieces = chunk.pieces()
-
-        def precedes(left: int, right: int) -> bool:
-            return self._order_of(chunk, left) < self._order_of(chunk, right)
-
-        for key, piece in pieces.items():
+        for key, piece in chunk.pieces().items():
             outages = [(o[2], o[3]) for o in chunk.outages if o[:2] == (key.site, key.meter)]
-            item = refresher.with_readings(key, piece, precedes, outages)
+            item = refresher.with_readings(key, piece, outages)
             changes.refreshed.append(item)
             changes.rows += (item.readings, item.slots)
         written = {item.state.key: item.slots.columns[0] for item in changes.refreshed}
@@ -219,13 +218,6 @@ class Projector:
             ]
         return changes
 
-    def _order_of(self, chunk: Chunk, record: int) -> Order:
-        return chunk.orders.get(record) or self._order(chunk.shard, record)
-
-    def _read_order(self, shard: str, record: int) -> Order:
-        batch = decode_batch(self._ledgers[shard].read(record).signed.line)
-        return batch.epoch, batch.seq
-
     def _testify(self, chunk: Chunk, changes: Changes) -> None:
         """Note readings that lose before the store forgets them: a repeated chunk would not meet them again."""
         if not any(item.losers.shape[1] for item in changes.refreshed):
@@ -233,7 +225,34 @@ class Projector:
         with transaction(self._progress.db):
             for item in changes.refreshed:
                 self._progress.lose(item.state.key, chunk.shard, item.losers)
-            report(self._progress.db, _conflicts(changes), self._clock_ms())
+            report(self._progress.db, self._conflicts(chunk.shard, changes), self._clock_ms())
+
+    def _conflicts(self, shard: str, changes: Changes) -> Iterator[Incident]:
+        """Of every reading that lost: which batch it came in, and which one is kept. Both may be of one agent."""
+        for item in changes.refreshed:
+            key = item.state.key
+            for t1_ms, _, count, _, record in item.losers.T.tolist():
+                loser = self._place(shard, record)
+                winner = self._place(shard, self._kept_record(item, t1_ms))
+                yield Incident(
+                    IncidentKind.CONFLICTING_READING,
+                    key.site,
+                    loser.agent,
+                    f"{key} {t1_ms} {record}",
+                    f"{key} at {t1_ms}: count {count} of batch {loser} is not used, batch {winner} was kept first",
+                )
+
+    def _kept_record(self, item: Refreshed, t1_ms: int) -> int:
+        """Record of the reading that stands at a time: written now, or stored before."""
+        now = item.readings.columns
+        found = now[RECORD, now[T1] == t1_ms]
+        if len(found) == 0:
+            found = self._store.read(Table.READING, item.state.key, t1_ms, t1_ms + 1, to_end=False)[RECORD]
+        return int(found[0])
+
+    def _read_place(self, shard: str, record: int) -> Place:
+        batch = decode_batch(self._ledgers[shard].read(record).signed.line)
+        return Place(shard, batch.site, batch.agent, batch.epoch, batch.seq)
 
     def _remember(self, chunk: Chunk, changes: Changes) -> None:
         for sha256 in chunk.arrived:
@@ -281,16 +300,3 @@ def _dead_letter(letter: tuple[bytes, str]) -> Incident:
     series = line.partition(" ")[0]
     site = series.rpartition("site=")[2]
     return Incident(IncidentKind.DEAD_LETTER, site, "", series, f"the series store refuses {line}: {reason}")
-
-
-def _conflicts(changes: Changes) -> Iterator[Incident]:
-    for item in changes.refreshed:
-        key = item.state.key
-        for t1_ms, _, count, _, record in item.losers.T.tolist():
-            yield Incident(
-                IncidentKind.CONFLICTING_READING,
-                key.site,
-                "",
-                f"{key} {t1_ms} {record}",
-                f"{key} at {t1_ms}: count {count} of record {record} is not used, an earlier batch says otherwise",
-            )

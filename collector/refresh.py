@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -29,9 +28,6 @@ from pue.contract.canonical import sha256_hex
 from pue.contract.series import SeriesKey, slot_of
 from pue.contract.topology import Meter
 from pue.energy.slots import Int64, Slots
-
-Precedes = Callable[[int, int], bool]
-"""Whether the first record comes before the second by (epoch, seq)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +58,14 @@ class Refresher:
         self._store = store
         self._enrolled = enrolled
 
-    def with_readings(
-        self, key: SeriesKey, piece: Piece, precedes: Precedes, outages: list[tuple[int, int]]
-    ) -> Refreshed:
+    def with_readings(self, key: SeriesKey, piece: Piece, outages: list[tuple[int, int]]) -> Refreshed:
         """New readings arrived."""
         known = self._progress.series(key)
         state = known or SeriesState(key, ENDLESS_MS, -1, "")
         low = int(piece.winners[T1, 0])
         high = int(piece.winners[T1, -1])
         old = self._readings(state, low, high + 1)
-        winners, losers = settle(piece, old, precedes)
+        winners, losers = settle(piece, old)
         around = surroundings(key.quantity, versions_of(self._meter(key), key.quantity))
         found = extent(low, high, winners, lambda since, until: self._readings(state, since, until), state, around)
         lost = np.concatenate((self._lost(key, found.readings), losers), axis=1)
@@ -131,11 +125,11 @@ class Refresher:
         return self._progress.losers(key, int(readings[T1, 0]), int(readings[T1, -1]) + 1)
 
 
-def settle(piece: Piece, old: Int64, precedes: Precedes) -> tuple[Int64, Int64]:
+def settle(piece: Piece, old: Int64) -> tuple[Int64, Int64]:
     """Readings to write, and readings that lose, given the stored ones of the same time range.
 
-    A reading already stored with the same value is not written again. Of two different values the earlier by
-    (epoch, seq) stays.
+    A reading already stored with the same value is not written again. Of two different values the one of the earlier
+    record stays, although it may be met later: its configuration came late.
     """
     winners = piece.winners
     losers = piece.losers
@@ -145,9 +139,7 @@ def settle(piece: Piece, old: Int64, precedes: Precedes) -> tuple[Int64, Int64]:
     meets = old[T1, place] == winners[T1]
     twin = old[:, place]
     same = meets & same_value(winners, twin)
-    better = meets & ~same
-    for index in np.flatnonzero(better).tolist():
-        better[index] = precedes(int(winners[RECORD, index]), int(twin[RECORD, index]))
+    better = meets & ~same & (winners[RECORD] < twin[RECORD])
     worse = meets & ~same & ~better
     lost = np.concatenate((losers, winners[:, worse], twin[:, better]), axis=1)
     return winners[:, ~same & ~worse], lost

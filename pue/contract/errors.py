@@ -23,7 +23,7 @@ class RejectReason(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     BAD_SIGNATURE = "bad_signature"
     UNKNOWN_METER = "unknown_meter"
-    UNKNOWN_CONFIG = "unknown_config"
+    FOREIGN_CONFIG = "foreign_config"
     WRONG_TOPIC = "wrong_topic"
     WRONG_SITE = "wrong_site"
     FUTURE_TIME = "future_time"

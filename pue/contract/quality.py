@@ -61,7 +61,7 @@ class Flag(IntFlag):
     REPLACED = 1 << 6
     """A declared meter replacement."""
     CONFLICT = 1 << 7
-    """Two different values for one time; the earlier by (epoch, seq) was kept."""
+    """Two different values for one time; the one kept first stays."""
     LATE = 1 << 8
     """Changed after it had been closed once."""
     SKEW = 1 << 9

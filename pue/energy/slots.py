@@ -24,7 +24,7 @@ class Samples:
     quality
         Bits of `pue.contract.quality.Quality`.
     order
-        Rank of the batch by (epoch, seq): of two conflicting readings the lower stays. [-]
+        Rank of the original by when it was kept: of two conflicting readings the lower stays. [-]
     """
 
     t0_ms: Int64

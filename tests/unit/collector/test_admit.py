@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector.admit import CLONE_MS, FUTURE_MS, Commit, Decision, Duplicate, Gate, Kept, Refuse, Route, admit
+from collector.admit import (
+    CLONE_MS,
+    FUTURE_MS,
+    Commit,
+    Decision,
+    Duplicate,
+    Gate,
+    Kept,
+    KeptConfig,
+    Refuse,
+    Route,
+    admit,
+)
 from collector.database import connect
 from collector.index import Index
 from collector.topology import Enrolled
@@ -18,7 +31,6 @@ from pue.contract.signing import Signer
 from pue.contract.wire import (
     MAX_SEQ,
     ClockJump,
-    Config,
     ConfigBatch,
     Dropped,
     Handover,
@@ -40,13 +52,13 @@ class Memory:
     """What is kept, as plain dictionaries."""
 
     batches: dict[tuple[str, str, int], Kept] = field(default_factory=dict)
-    configs: dict[str, Config] = field(default_factory=dict)
+    configs: dict[str, KeptConfig] = field(default_factory=dict)
     handovers: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
         return self.batches.get((agent, epoch, seq))
 
-    def config(self, sha256: str) -> Config | None:
+    def config(self, sha256: str) -> KeptConfig | None:
         return self.configs.get(sha256)
 
     def newest_epoch(self, agent: str) -> str | None:
@@ -59,7 +71,7 @@ class Memory:
         batch = decode_batch(signed.line)
         self.batches[batch.agent, batch.epoch, batch.seq] = Kept(signed.sha256, batch.prev)
         if isinstance(batch, ConfigBatch):
-            self.configs[signed.sha256] = batch.body
+            self.configs[signed.sha256] = KeptConfig.of(batch)
 
 
 @pytest.fixture
@@ -104,6 +116,24 @@ def test_a_good_batch_is_kept_without_a_remark(agent: FakeAgent, memory: Memory)
     decision = admit(signed, ROUTE, gate(agent, memory))
     assert isinstance(decision, Commit)
     assert (decision.sha256, decision.place.seq, kinds(decision)) == (signed.sha256, 2, [])
+
+
+@pytest.mark.parametrize("names", list(itertools.product(range(4), repeat=2)), ids=str)
+def test_readings_go_with_a_configuration_of_their_own_agent_and_site_only(names: tuple[int, int]) -> None:
+    """All pairs of agents of two sites: a batch of one names the configuration of the other."""
+    agents = [FakeAgent(f"{site}-a{n}", site, meters=("main-a",)) for site in ("km01", "km02") for n in (1, 2)]
+    memory = Memory()
+    for agent in agents:
+        memory.keep(agent.configure())
+    reader, owner = (agents[name] for name in names)
+    reader.config = owner.config
+    decision = admit(
+        reader.read([START_MS], [7]), None, gate(agents[0], memory, enrolled=Enrolled.of(topology_of(agents)))
+    )
+    if reader is owner:
+        assert kinds(decision) == []
+    else:
+        assert reason(decision) == (RejectReason.FOREIGN_CONFIG, False)
 
 
 def test_a_file_needs_no_topic(agent: FakeAgent, memory: Memory) -> None:
@@ -168,8 +198,8 @@ def test_a_later_version_waits_for_an_upgrade(agent: FakeAgent, memory: Memory) 
 
 def test_anothers_topic_or_site_or_shard_is_refused(agent: FakeAgent, memory: Memory) -> None:
     signed = agent.read([START_MS], [1])
-    assert reason(admit(signed, Route("s0", "km02-a1"), gate(agent, memory))) == (RejectReason.WRONG_TOPIC, True)
-    assert reason(admit(signed, Route("", ""), gate(agent, memory))) == (RejectReason.WRONG_TOPIC, True)
+    assert reason(admit(signed, Route("s0", "km02-a1"), gate(agent, memory))) == (RejectReason.WRONG_TOPIC, False)
+    assert reason(admit(signed, Route("", ""), gate(agent, memory))) == (RejectReason.WRONG_TOPIC, False)
     foreign = admit(signed, ROUTE, gate(agent, memory, shards=frozenset({"s7"})))
     assert reason(foreign) == (RejectReason.WRONG_TOPIC, False)
     moved = agent.read([START_MS], [1], site="km02")

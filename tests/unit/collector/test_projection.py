@@ -150,16 +150,24 @@ def test_the_open_slot_changes_without_a_revision(desk: Bench, agent: FakeAgent)
     assert not (slots.flags & HISTORY).any()
 
 
-def test_of_two_values_at_one_time_the_earlier_batch_stays_and_the_slot_says_so(desk: Bench, agent: FakeAgent) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_of_two_values_at_one_time_the_one_kept_first_stays_and_the_slot_says_so(
+    desk: Bench, agent: FakeAgent, *, together: bool
+) -> None:
+    """Whatever number its agent gave it: the other batch is the earlier one by epoch and seq."""
     config, times = agent.configure(), cycles(60)
-    first, second = agent.read(times, range(60)), agent.read(times[30:31], [31])
-    desk.take([config, second])
-    desk.take([first])
-    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == list(range(60))
+    other, kept_first = agent.read(times, range(60)), agent.read(times[30:31], [31])
+    if together:
+        desk.take([config, kept_first, other])
+    else:
+        desk.take([config, kept_first])
+        desk.take([other])
+    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == [*range(30), 31, *range(31, 60)]
     slots = desk.reader.slots(KEY, *ALWAYS)
     assert ((slots.flags & int(Flag.CONFLICT)) != 0).tolist() == [False, False, True, False]
     (incident,) = [item for item in desk.reader.incidents("km01") if item.kind == "conflicting_reading"]
-    assert "count 31" in incident.detail
+    assert "count 30 of" in incident.detail
+    assert incident.agent == "km01-a1"
 
 
 def test_the_same_reading_from_two_batches_is_no_conflict(desk: Bench, agent: FakeAgent) -> None:
@@ -185,6 +193,21 @@ def test_data_before_its_configuration_is_projected_when_that_comes(desk: Bench,
     desk.take([config])
     assert desk.reader.keys("km01") == [KEY]
     assert len(desk.reader.readings(KEY, *ALWAYS)) == 30
+
+
+def test_readings_that_came_before_anothers_configuration_are_not_used_with_it(tmp_path: Path) -> None:
+    """Admission cannot know yet whose it is; the projection can: another site's agent cannot overwrite a series."""""
+    victim, attacker = FakeAgent(), FakeAgent("km02-a1", "km02", meters=("main-a",))
+    with bench(tmp_path, [victim, attacker]) as desk:
+        theirs = victim.configure()
+        attacker.config = victim.config
+        forged = attacker.read(cycles(30), [7] * 30)
+        assert desk.take([forged]).committed == 1
+        desk.take([theirs, victim.read(cycles(30), range(30))])
+        assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == list(range(30))
+        assert desk.reader.keys("km02") == []
+        (incident,) = [item for item in desk.reader.incidents("km02") if item.kind == "foreign_config"]
+        assert (incident.agent, "km01-a1 at km01" in incident.detail) == ("km02-a1", True)
 
 
 def test_the_watermark_is_that_of_the_slowest_meter_unless_it_is_silent_for_a_day(tmp_path: Path) -> None:
@@ -252,8 +275,11 @@ def test_a_conflict_is_remembered_although_the_process_died_between_store_and_cu
     desk: Bench, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, times = agent.configure(), cycles(60)
-    first, second = agent.read(times, range(60)), agent.read(times[30:31], [31])
-    desk.take([config, second])
+    later = agent.read(times, range(60))
+    late_config = agent.configure()
+    kept_first = agent.read(times[30:31], [31])
+    desk.take([config, kept_first, later])
+    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == list(range(60))
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -261,9 +287,9 @@ def test_a_conflict_is_remembered_although_the_process_died_between_store_and_cu
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "move", die)
         with pytest.raises(KeyboardInterrupt):
-            desk.take([first])
+            desk.take([late_config])
     desk.take([])
-    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == list(range(60))
+    assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == [*range(30), 31, *range(31, 60)]
     slots = desk.reader.slots(KEY, *ALWAYS)
     assert ((slots.flags & int(Flag.CONFLICT)) != 0).tolist() == [False, False, True, False]
     assert "conflicting_reading" in [item.kind for item in desk.reader.incidents("km01")]
