@@ -61,16 +61,19 @@ def weighted_sum(bounds: Sequence[Bounds], weights: Sequence[Fraction], windows:
     has_lower = np.ones(windows, np.bool_)
     has_upper = np.ones(windows, np.bool_)
     for own, weight in zip(bounds, weights, strict=True):
+        # Whole, as unit is a multiple of every denominator: the sums are exact and divided once.
         number = int(weight * unit)
         is_bounded = own.upper_j < MAX_ENERGY_J
         most = np.where(is_bounded, own.upper_j, 0)
         # A negative weight swaps the bounds.
         lower += number * (own.lower_j if number > 0 else most)
         upper += number * (most if number > 0 else own.lower_j)
+        # A meter without upper bound leaves a sum open above if it adds, below if it is taken away.
         has_upper &= is_bounded | (number <= 0)
         has_lower &= is_bounded | (number >= 0)
     # The curve is rounded at each edge, so its difference can stand half a joule to either side twice.
     rounding = int(unit > 1)
+    # Outwards: // rounds down, -(-x // n) up, below 0, too.
     lower = np.where(has_lower, lower // unit - rounding, 0)
     upper = np.where(has_upper, -(-upper // unit) + rounding, MAX_ENERGY_J)
     return Bounds(np.maximum(lower, 0), np.maximum(upper, 0))
@@ -111,6 +114,7 @@ def _refuted(row: Row, own: Bounds, most_j: Int64, first: Int64, last: Int64) ->
 
 
 def _by_registers(row: Row, first: Int64, last: Int64) -> Bounds:
+    # At one edge the differences are 0, but the edge's own bounds are not: an empty window holds nothing for sure.
     is_empty = first == last
     energy = sums(row.energy_j, first, last)
     low = energy - row.below_j[last] - row.above_j[first]

@@ -56,6 +56,7 @@ def without_contradictions(
     """
     believed = list(rows)
     doubts: list[Doubt] = []
+    # Each family is looked at in `rows`, not in `believed`: all parents at once, so that their order does not matter.
     for parent, family in _families(rows):
         weighing_rows = [[rows[place] for place in member if rows[place].weighs] for member in family]
         slots = _slots_of_days(days, _broken_days(weighing_rows, days))
@@ -121,6 +122,8 @@ def _tolerance_j(members: Sequence[Sequence[Row]], energy_j: Int64, days: Int64,
     # Known slots are joined like the slots of a window: what their edges leave open counts where they begin and end.
     is_border = np.append(np.append(True, known[1:] != known[:-1]), True)
     is_border[days] = True
+    # Slot i has edge i at its start. A day's last edge is the next day's first, and counts for both: hence the last
+    # term.
     open_j = _by_day(np.where(is_border[:-1], at_edge[:-1], 0) + np.where(known, inside, 0), days) + at_edge[days[1:]]
     tolerance = []
     for day, slack in enumerate(open_j.tolist()):
@@ -136,6 +139,7 @@ def _whole_j(member: Sequence[Row]) -> Int64:
 
 def _by_day(values: Int64, days: Int64) -> Int64:
     """Sum over each day's slots. (S,) -> (D,)"""
+    # From each day's first slot to the next one's; days ascend strictly, see `_days` in `facility`.
     return np.asarray(np.add.reduceat(values, days[:-1]), np.int64)
 
 
@@ -145,6 +149,7 @@ def _by_day(values: Int64, days: Int64) -> Int64:
 def _days_below_one(rows: Sequence[Row], days: Int64) -> Bools:
     """Days on which even the most the facility can have taken is less than its IT equipment took at least. (D,)"""
     below = np.zeros(len(days) - 1, np.bool_)
+    # The condition on known energy first: it is cheap, and leaves few days to take bounds of.
     suspect = np.flatnonzero(_day_sums(rows, days, "b") > _day_sums(rows, days, "a"))
     if len(suspect) == 0:
         return below
@@ -176,6 +181,7 @@ def _idle_days(rows: Sequence[Row], days: Int64, least_it_w: Fraction) -> Bools:
     idle = np.zeros(len(days) - 1, np.bool_)
     if least_it_w <= 0:
         return idle
+    # A local day has 92, 96 or 100 slots.
     least_j = np.diff(days) * math.floor(least_it_w * SLOT_MS / 1000)  # (D,)
     metered = np.add.reduce([row.active for row in rows if row.term.b], initial=0)
     is_metered = _by_day(np.broadcast_to(metered, days[-1]), days) > 0

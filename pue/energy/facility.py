@@ -107,9 +107,11 @@ def facility_curve(
     METHOD.md, "Facility".
     """
     edges = _edges(from_ms, to_ms)
+    # A term that holds no slot's start takes no part, not even in the greatest weight or the common denominator.
     used = tuple(term for term in terms if span(term, edges)[0] < span(term, edges)[1])
     rows = [lay(slots.get(term.key), term, edges) for term in used]
     _check_range(rows)
+    # In this order, as METHOD.md, "Bounds of a missing meter" has it.
     rows = bounded_by_family(rows)
     rows, doubts = without_contradictions(rows, _days(from_ms, to_ms, zone), least_it_w)
     counted, gap_ms = _counted(rows, len(edges) - 1)
@@ -132,6 +134,7 @@ def facility_curve(
 def _days(from_ms: int, to_ms: int, zone: ZoneInfo) -> Int64:
     """First slot of each local day, and the end. (D + 1,)"""
     borders = np.array(local_day_edges(from_ms, to_ms, zone), np.int64)
+    # Only an empty window has one border twice; it has no day.
     return np.unique((borders - from_ms) // SLOT_MS)
 
 
@@ -151,6 +154,7 @@ def _stack(columns: Sequence[Int64 | Bools], edges: int) -> Int64:
 def _valid_slots(rows: Sequence[Row], edges: int) -> Int64:
     """Cumulative number of slots in which each term is valid; one line for all if it is the same."""
     if all(row.first == 0 and row.last == edges - 1 for row in rows):
+        # The usual case: M lines that are one and the same in memory.
         return np.broadcast_to(np.arange(edges, dtype=np.int64), (len(rows), edges))
     return _stack([row.active for row in rows], edges)
 
@@ -169,6 +173,7 @@ def _counted(rows: Sequence[Row], count: int) -> tuple[Bools, Int64]:
             anyone |= active
             missing |= active & ~row.known
             gap += row.gap_ms
+    # Without any required meter a slot is no coverage at all: METHOD.md, "Coverage".
     return anyone & ~missing, np.where(anyone, np.minimum(gap, SLOT_MS), SLOT_MS)
 
 
@@ -187,6 +192,7 @@ def _weigh(rows: Sequence[Row], name: str, counted: Bools) -> Int64:
         if number:
             energy += row.energy_j if number == 1 else number * row.energy_j
     curve = cumulated(energy * counted)
+    # Half up in whole numbers: an odd unit has no halves, so unit // 2 is as good as unit / 2.
     return curve if unit == 1 else np.asarray((curve + unit // 2) // unit, np.int64)
 
 
@@ -220,6 +226,7 @@ def _flags(rows: Sequence[Row], count: int) -> Int64:
 
 def _quality(rows: Sequence[Row], counted: Bools) -> dict[int, Int64]:
     """By mark, energy of counted slots weighed with |a| and with |b|."""
+    # Only shares are taken of these, in which a common factor of all weights cancels: no division, no rounding.
     units = [math.lcm(*(getattr(row.term, name).denominator for row in rows)) for name in ("a", "b")]
     result: dict[int, Int64] = {ALL: np.zeros((2, len(counted)), np.int64)}
     for row in rows:
@@ -235,4 +242,5 @@ def _quality(rows: Sequence[Row], counted: Bools) -> dict[int, Int64]:
 def _marks(flags: Int64) -> list[tuple[int, Bools | bool]]:
     """Marks and the slots that have them."""
     bits = bits_of(flags)
+    # True stands for all slots: `where * energy` is the same.
     return [(MEASURED, flags == 0 if bits else True), *((bit, (flags & bit) != 0) for bit in bits)]

@@ -51,6 +51,7 @@ def bounded_by_family(rows: Sequence[Row]) -> list[Row]:
     """
     nodes = nodes_of(rows)
     children = children_of(rows, nodes)
+    # Looked at although nothing may be unknown: a circle of parents is an error on every day.
     order = _from_the_top(nodes, children)
     if not children or all(row.known[row.first : row.last].all() for row in rows):
         return list(rows)
@@ -70,12 +71,16 @@ def _bounded(
 ) -> list[Row]:
     """Energy that flowed, as each meter alone bounds it; then from the leaves up, then from the top down. (S,) each"""
     limits = {node: max(rows[place].term.limit_rel for place in places) for node, places in nodes.items()}
+    # A meter within its class c shows x for an energy between x / (1 + c) and x / (1 - c). (S,) per node
     lower = {node: _scaled(_largest(rows, nodes[node], "least_j"), 1 / (1 + limits[node])) for node in nodes}
     upper = {node: _scaled_up(_largest(rows, nodes[node], "most_j"), 1 / (1 - limits[node])) for node in nodes}
+    # Children first, so that a grandchild's least has reached its parent before that is added up.
     for node in reversed(order):
         if node in children:
             lower[node] = np.maximum(lower[node], np.add.reduce([lower[child] for child in children[node]]))
     family = {node: np.full_like(upper[node], UNBOUNDED_J) for node in nodes}  # by the meters above, without own
+    # Parents first: a parent's upper may have come down by its own parent. It needs a term of the parent in the slot,
+    # for without one nothing was metered there.
     for node in order:
         for child in children.get(node, ()):
             siblings = np.add.reduce([lower[other] for other in children[node]]) - lower[child]
@@ -84,6 +89,7 @@ def _bounded(
             upper[child] = np.minimum(upper[child], family[child])
     result = list(rows)
     for node, places in nodes.items():
+        # Back from energy to what this meter would have shown of it, wide by its own class once more.
         least = _scaled(lower[node], 1 - limits[node])
         most = _scaled_up(upper[node], 1 + limits[node])
         alone = _scaled_up(family[node], 1 + limits[node])
@@ -96,6 +102,7 @@ def _scaled(energy_j: Int64, factor: Fraction) -> Int64:
     """Energy x factor, rounded down. (S,) [J]"""
     if factor == 1:
         return energy_j
+    # Beyond that the product leaves int64: Python's integers are as exact, and slow.
     if int(np.abs(energy_j).max(initial=0)) * factor.numerator < _SAFE:
         return np.asarray(energy_j * factor.numerator // factor.denominator, np.int64)
     return np.asarray(energy_j.astype(object) * factor.numerator // factor.denominator, np.int64)
@@ -104,6 +111,7 @@ def _scaled(energy_j: Int64, factor: Fraction) -> Int64:
 def _scaled_up(energy_j: Int64, factor: Fraction) -> Int64:
     """Energy x factor, rounded up; no bound stays none. (S,) [J]"""
     bounded = energy_j < UNBOUNDED_J
+    # Down of the negative is up.
     scaled = -_scaled(-np.where(bounded, energy_j, 0), factor)
     return np.where(bounded, scaled, UNBOUNDED_J)
 
@@ -112,6 +120,8 @@ def _from_the_top(nodes: dict[Node, list[int]], children: dict[Node, list[Node]]
     """Parents before their children."""
     below = {child for members in children.values() for child in members}
     order = [node for node in nodes if node not in below]
+    # The list grows while it is walked: first the tops, then their children, and so on. Who has a circle above is never
+    # reached.
     for node in order:
         order.extend(children.get(node, ()))
     if len(order) < len(nodes):

@@ -156,6 +156,8 @@ class Row:
     @property
     def most_j(self) -> Int64:
         """Most energy the slot can hold, taken alone. (S,) [J]"""
+        # The true curve stands up to `below` under its estimate at the start and up to `above` over it at the end: the
+        # slot can hold both more. (E,) columns: [:-1] are the slots' start edges, [1:] their end edges.
         most = self.energy_j + self.high_j + self.below_j[:-1] + self.above_j[1:]
         return np.where(self.unbounded, UNBOUNDED_J, most)
 
@@ -163,8 +165,11 @@ class Row:
         """The row with unknown energy held between bounds of the slots, each taken alone. [J]"""
         unknown = self.active & ~self.known
         bounded = unknown & (most_j < UNBOUNDED_J)
+        # `least_j` and `most_j` undone: every window takes edge bounds at its own two edges again, so `low_j` is what
+        # is left of a slot's least where the curve is off at its edges in the worst way.
         least = least_j - self.energy_j - self.below_j[:-1] - self.above_j[1:]
         most = self._beyond_known(most_j)
+        # Only narrower, and only where energy is unknown: known slots are bounded by their own registers.
         high = np.where(bounded, np.where(self.unbounded, most, np.minimum(self.high_j, most)), self.high_j)
         low = np.where(unknown, np.maximum(self.low_j, least), self.low_j)
         is_borrowed = unknown & ((high != self.high_j) | (low != self.low_j) | (self.unbounded & bounded))
@@ -186,6 +191,7 @@ class Row:
     def doubted(self, slots: Bools, mark: Flag) -> Row:
         """The row with the energy of some slots unknown up to the meter's limit: meters contradict each other."""
         here = slots & self.active
+        # W x 900 s. Without a maximum power nothing bounds the slot.
         limit_j = max(self.term.max_power_w, 0) * (SLOT_MS // 1000)
         return replace(
             self,
@@ -198,6 +204,7 @@ class Row:
             is_exact=False,
             family_j=None if self.family_j is None else np.where(here, UNBOUNDED_J, self.family_j),
             bare=self.bare.doubted(slots, mark) if self.bare else None,
+            # Doubt bounds the slots by P x 900 s, which this row does not believe.
             free=self.free.doubted(slots, mark).without_limit() if self.free else None,
         )
 
@@ -218,6 +225,8 @@ def span(term: Term, edges: Int64) -> tuple[int, int]:
     """First slot of the term on the grid and first slot after it."""
     start = int(edges[0])
     count = len(edges) - 1
+    # -(-x // n) rounds up: a slot belongs to the term that is valid at its start. One valid from 00:10 has its first
+    # slot at 00:15; one valid to 00:40 has its last slot from 00:30.
     first = min(max(0, -((start - term.from_ms) // SLOT_MS)), count)
     last = count if term.to_ms is None else min(-((start - term.to_ms) // SLOT_MS), count)
     return first, max(first, last)
@@ -236,7 +245,9 @@ def _laid(slots: Slots, term: Term, edges: Int64, *, capped: bool) -> Row:
     first, last = span(term, edges)
     count = len(edges) - 1
     offset = (int(edges[0]) - int(slots.start_ms[0])) // SLOT_MS if len(slots) else 0
+    # Starts ascend by whole slots, so their span says whether one is missing.
     unbroken = len(slots) and int(slots.start_ms[-1] - slots.start_ms[0]) == (len(slots) - 1) * SLOT_MS
+    # One slot more than the grid has: the bounds of its last edge stand in the slot that starts there.
     if unbroken and first == 0 and last == count and 0 <= offset < len(slots) - count:
         return _whole(slots.select(slice(offset, offset + count + 1)), term, capped=capped)
     return _with_ends(_scattered(slots, term, edges, capped=capped))
@@ -249,6 +260,7 @@ def _whole(slots: Slots, term: Term, *, capped: bool) -> Row:
     known = unknown_j == 0
     unbounded = unknown_j >= MAX_ENERGY_J
     is_exact = bool(known.all()) and not slots.under_j[:-1].any() and not slots.over_j[:-1].any()
+    # One zero seen `count` times; it cannot be written to, and nobody does.
     nothing = np.broadcast_to(np.int64(0), count)
     return Row(
         term=term,
@@ -261,6 +273,7 @@ def _whole(slots: Slots, term: Term, *, capped: bool) -> Row:
         unbounded=unbounded,
         gap_ms=slots.gap_ms[:-1],
         flags=slots.flags[:-1],
+        # Not cut by one: S + 1 starts are the E edges.
         below_j=slots.below_capped_j if capped else slots.below_j,
         above_j=slots.above_capped_j if capped else slots.above_j,
         is_exact=is_exact,
@@ -275,6 +288,7 @@ def _scattered(slots: Slots, term: Term, edges: Int64, *, capped: bool) -> Row:
     inside = (place >= first) & (place < last)
     at = place[inside]
     found = slots.select(inside)
+    # What no slot overwrites stays absent: no energy, unknown up to P x 900 s, all gap.
     row = _absent(term, first, last, len(edges) - 1)
     row.energy_j[at] = found.energy_j
     row.gap_ms[at] = found.gap_ms
@@ -284,6 +298,7 @@ def _scattered(slots: Slots, term: Term, edges: Int64, *, capped: bool) -> Row:
     row.high_j[at] = np.where(unbounded, 0, found.unknown_j) + found.over_j
     row.unbounded[at] = unbounded
     row.known[at] = found.unknown_j == 0
+    # The slot at `last` is not the term's, but starts at the term's last edge.
     on_edge = (place >= first) & (place <= last)
     row.below_j[place[on_edge]] = (slots.below_capped_j if capped else slots.below_j)[on_edge]
     row.above_j[place[on_edge]] = (slots.above_capped_j if capped else slots.above_j)[on_edge]
@@ -314,6 +329,9 @@ def _absent(term: Term, first: int, last: int, count: int) -> Row:
 
 def _with_ends(row: Row) -> Row:
     """Make the bounds of an edge at which the term begins or ends inside the window part of its first or last slot."""
+    # METHOD.md, "Meter in a window": a window across this edge takes no edge bounds here, so the slot has to hold them.
+    # At the start a curve that stands higher leaves less for the slot, hence above goes to its least and below to its
+    # most.
     low, high, below, above = (column.copy() for column in (row.low_j, row.high_j, row.below_j, row.above_j))
     if row.first > 0:
         low[row.first] -= above[row.first]

@@ -46,6 +46,7 @@ def power_slots(
     points, _ = points_of(samples, versions, gauge=True)
     if len(points) == 0:
         return Slots.empty()
+    # An interval that is integrated touches at most two slots then: `_near_readings_j` adds to two.
     max_gap_ms = min(max_gap_ms, SLOT_MS)
     is_unknown = _is_unknown(points, max_gap_ms)
     slots = slots_of_curve(_curve(points, versions, is_unknown), max_gap_ms, topology)
@@ -94,6 +95,7 @@ def _trapezoids_j(points: Points, versions: Sequence[RegisterVersion], is_unknow
     for index, version in enumerate(versions):
         mine = ~is_unknown & (version_of == index)
         counts = points.count[:-1][mine] + points.count[1:][mine]
+        # 2000: half of both readings, and ms to s.
         energy[mine] = _product(counts, span_ms[mine], version.step_j / 2000)
     return energy
 
@@ -101,6 +103,7 @@ def _trapezoids_j(points: Points, versions: Sequence[RegisterVersion], is_unknow
 def _product(counts: Int64, span_ms: Int64, step: Fraction) -> Int64:
     """Counts x span x step, rounded half up once. [J]"""
     largest = int(counts.max(initial=0)) * int(span_ms.max(initial=0))
+    # No count is negative here: what lies beside negative power is unknown.
     if largest < MAX_ENERGY_J:
         return scaled(counts * span_ms, step)
     pairs = zip(counts.tolist(), span_ms.tolist(), strict=True)
@@ -122,6 +125,7 @@ def _edges(points: Points, level_j: Int64, time_ms: Int64) -> Edges:
 
 def _unknown(points: Points, power_w: Int64, unknown: Int64, time_ms: Int64) -> Unknown:
     """Before the first reading, in intervals that are not integrated, after the last reading."""
+    # U intervals between two readings, of which either version's P may have held; U + 2 stretches in all.
     limits = np.maximum(power_w[unknown], power_w[unknown + 1])
     nothing = np.zeros(len(unknown) + 2, np.int64)
     start_ms = np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:]))
@@ -147,8 +151,10 @@ def _freedom(
     power. A declared fastest change of power holds it near the readings, where they keep to it.
     """
     integrated_ms = _integrated_ms(points, is_unknown, slots)
+    # The largest P of all versions: wider than need be, never too narrow.
     limit_w = np.full(len(slots), max(version.max_power_w for version in versions))
     over = np.maximum(joules_up(power_mj(limit_w, integrated_ms)) - slots.energy_j, 0)
+    # Power is not negative where it was integrated: the truth is 0 at least.
     under = slots.energy_j
     if all(version.max_ramp_w_per_s is not None for version in versions):
         near = _near_readings_j(points, versions, is_unknown, slots)
@@ -164,6 +170,7 @@ def _integrated_ms(points: Points, is_unknown: Bools, slots: Slots) -> Int64:
     inner, left = inner_edges(points.t1_ms, time_ms)
     at_edge = np.full(len(time_ms), before[-1])
     at_edge[: inner.start] = 0
+    # Integrated time up to each edge; a slot's is the difference at its two.
     at_edge[inner] = before[left] + np.where(is_unknown[left], 0, time_ms[inner] - points.t1_ms[left])
     return np.diff(at_edge)
 
@@ -179,11 +186,13 @@ def _near_readings_j(points: Points, versions: Sequence[RegisterVersion], is_unk
     near = np.zeros(len(slots), np.int64)
     version_of = points.version_of(np.arange(len(is_unknown), dtype=np.int64))
     first = (points.t1_ms[:-1] - slots.start_ms[0]) // SLOT_MS
+    # Half-open, so that an interval which ends at an edge has no part in the slot behind it.
     last = (points.t1_ms[1:] - 1 - slots.start_ms[0]) // SLOT_MS
     for index, version in enumerate(versions):
         mine = np.flatnonzero(~is_unknown & (version_of == index))
         off_j = _off_j(points, mine, version)
         np.add.at(near, first[mine], off_j)
+        # In full to both slots: where in the interval the load left the line is not known.
         np.add.at(near, last[mine], np.where(last > first, 1, 0)[mine] * off_j)
     return np.minimum(near, MAX_ENERGY_J)
 
@@ -198,8 +207,10 @@ def _off_j(points: Points, left: Int64, version: RegisterVersion) -> Int64:
     # In W, rounded up; the fastest change counts from request to reply, and a step hides in either reading.
     change_w = -(-change * version.step_j.numerator // version.step_j.denominator)
     step_w = ceil(version.step_j)
+    # J from W/s x ms x ms (10**6), with the 4 of the triangle; W x ms (10**3), with the 8 of the bend; W x ms.
     area = -(-ramp * span_ms * (span_ms + 4 * reply_ms) // 4_000_000)
     bend = -(-change_w * span_ms // 8000)
     hidden = -(-step_w * span_ms // 1000)
+    # Both readings may be off by their own time under way, and by a step.
     is_kept = change_w <= ramp * (span_ms + 2 * reply_ms) // 1000 + step_w
     return np.where(is_kept, area + bend + hidden, _REFUTED_J)

@@ -133,6 +133,7 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
         raise Fatal(f"window [{from_ms}, {to_ms}) ends before it starts; swap its bounds")
     places = np.array([first], np.int64), np.array([last], np.int64)
     counted = counted_between(curve, *places)
+    # (M,) bounds of one window each: E_DC and E_IT weigh the same ones, and so does u where nothing was counted.
     own = [meter_bounds(row, *places) for row in curve.rows]
     total = weighted_sum(own, [term.a for term in curve.terms], 1)
     it = weighted_sum(own, [term.b for term in curve.terms], 1)
@@ -154,6 +155,7 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
         u_pue=_uncertainty(curve, own, first, last, it_j),
         pue=Fraction(total_j, it_j) if it_j > 0 else None,
         pue_lower=_ratio(int(total.lower_j[0]), int(it.upper_j[0])),
+        # An upper bound that does not exist is above everything; `_ratio` has the cases of E_IT.
         pue_upper=None if int(total.upper_j[0]) >= MAX_ENERGY_J else _ratio(int(total.upper_j[0]), int(it.lower_j[0])),
         reasons=_reasons(curve, own, first, last, it_j),
         contradictions=tuple(doubt.code for doubt in curve.doubts if doubt.slots[first:last].any()),
@@ -164,6 +166,7 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
 def _place(curve: FacilityCurve, edge_ms: int) -> int:
     start_ms = int(curve.edges_ms[0])
     end_ms = int(curve.edges_ms[-1])
+    # All edges lie on one grid with the epoch, so a multiple of a slot within the curve is one of them.
     if edge_ms % SLOT_MS or not start_ms <= edge_ms <= end_ms:
         raise Fatal(f"{edge_ms} is no edge of the curve [{start_ms}, {end_ms}]; take the curve over the whole window")
     return (edge_ms - start_ms) // SLOT_MS
@@ -176,6 +179,7 @@ def _rise(column: Int64, first: int, last: int) -> Int64:
 def _ratio(over_j: int, under_j: int) -> Fraction | None:
     if under_j <= 0:
         return None
+    # Without bound is only an upper E_IT, and over it stands a lower E_DC: the ratio can be as low as 0.
     return Fraction(0) if under_j >= MAX_ENERGY_J else Fraction(over_j, under_j)
 
 
@@ -196,6 +200,7 @@ def _quality_share(curve: FacilityCurve, first: int, last: int) -> dict[str, Fra
     result = {}
     for mark, column in curve.quality_j.items():
         parts = _rise(column, first, last).tolist()
+        # Shares of E_DC and of E_IT. A side of which nothing was counted has none.
         shares = [Fraction(part, whole) for part, whole in zip(parts, everything, strict=True) if whole]
         if mark != ALL and shares:
             result[_mark_name(mark)] = min(shares) if mark == MEASURED else max(shares)
@@ -212,6 +217,7 @@ def _uncertainty(curve: FacilityCurve, own: Sequence[MeterBounds], first: int, l
     rows = [row for row, valid in zip(curve.rows, is_valid.tolist(), strict=True) if valid]
     if not rows:
         return None
+    # (V,) of the V terms that have a slot in the window.
     energy = _rise(curve.meter_j, first, last)[is_valid].tolist()
     if it_j <= 0:
         energy = [_middle_j(bounds) for bounds, valid in zip(own, is_valid.tolist(), strict=True) if valid]
@@ -248,6 +254,8 @@ def _reasons(curve: FacilityCurve, own: Sequence[MeterBounds], first: int, last:
 def _reasons_of(row: Row, bounds: MeterBounds, first: int, last: int, to_ms: int) -> list[str]:
     term = row.term
     marks = row.marks(first, last) if row.weighs else 0
+    # A certificate has to hold until the window ends or the meter is gone. Its end is the first moment without it, so
+    # one that ends with the window has held.
     end_ms = to_ms if term.to_ms is None else min(to_ms, term.to_ms)
     has_expired = term.calibrated_to_ms is not None and term.calibrated_to_ms < end_ms
     found = {
@@ -296,6 +304,7 @@ def rolling_pue(total_j: Int64, it_j: Int64, width_slots: int, out: Float64 | No
             "give equal shapes and kinds"
         )
     result = np.empty(shape) if out is None else out
+    # Differences stay int64 and exact; only their ratio is rounded, in the division.
     over, under = (np.empty(min(BLOCK, shape[-1]), total.dtype) for _ in range(2))
     for line in np.ndindex(shape[:-1]):
         _roll(total[line], it[line], result[line], over, under)
@@ -310,6 +319,7 @@ def _check_whole(*curves: Int64) -> None:
 
 def _roll(total: Int64, it: Int64, out: Float64, over: Int64, under: Int64) -> None:
     """PUE of one facility's windows, in blocks through two buffers."""
+    # Window i lies between the edges i and i + width: E edges give E - width windows.
     width = len(total) - len(out)
     for start in range(0, len(out), BLOCK):
         stop = min(start + BLOCK, len(out))
@@ -321,6 +331,7 @@ def _roll(total: Int64, it: Int64, out: Float64, over: Int64, under: Int64) -> N
 
 
 def _divide(over: Int64, under: Int64, out: Float64) -> None:
+    # With a mask the division takes half as long again: only blocks with a window without IT energy have one.
     if under.min(initial=1) > 0:
         np.divide(over, under, out=out)
     else:
@@ -385,4 +396,5 @@ def _group_uncertainty(results: Sequence[WindowResult], it_j: int) -> float | No
     """Each facility moves the group's PUE by its own uncertainty times its share of E_IT. [-]"""
     if it_j <= 0 or any(r.u_pue is None for r in results if r.it_j > 0):
         return None
+    # T / I is the sum of PUE_f x I_f / I over the facilities f.
     return math.sqrt(math.fsum(((r.u_pue or 0.0) * (r.it_j / it_j)) ** 2 for r in results))

@@ -144,6 +144,7 @@ class MeterStream:
 
     def extend(self, columns: Int64) -> None:
         """Append readings each of which `add` would only append; columns as in `Samples`, of shape (5, N)."""
+        # As in `add`: nothing changes before the slot of the last request.
         self._appended_ms = min(self._appended_ms, slot_of(self._last[0]))
         self._days.extend(columns)
         t0_ms, t1_ms, count, _, _ = columns[:, -1].tolist()
@@ -166,12 +167,14 @@ class MeterStream:
         self._around = Surroundings(self._versions, gauge=self._gauge)
         self._expect()
         first_ms = self._days.first_ms()
+        # Only as far as there are readings: an open version ends in `FOREVER_MS`.
         inside = [(max(start_ms, first_ms), min(end_ms, self._last[1])) for start_ms, end_ms in changes]
         touched = [self._touch(start_ms, end_ms) for start_ms, end_ms in inside if start_ms <= end_ms]
         return (min(start for start, _ in touched), max(end for _, end in touched)) if touched else NOTHING
 
     def slots(self) -> Slots:
         """All slots, as `register_slots` or `power_slots` gives them for all readings."""
+        # What was only appended is one range, up to the last reading's slot, however many readings it was.
         if self._appended_ms < FOREVER_MS:
             self._touched.append((self._appended_ms, slot_of(self._last[1]) + SLOT_MS))
         for start, end in _joined(self._touched):
@@ -183,6 +186,7 @@ class MeterStream:
     def _put(self, reading: Reading) -> Range:
         if reading[3] & _NO_VALUE or not self._days.insert(reading):
             return NOTHING
+        # Older than the readings that decide about the next one, it changes nothing of what is expected.
         if reading[1] >= self._recent_ms:
             self._expect()
         return self._touch(reading[1], reading[1])
@@ -206,6 +210,7 @@ class MeterStream:
 
     def _renew(self, start: int, end: int) -> None:
         """Compute the slots of [start, end) from the readings they need."""
+        # None where all readings on a side are needed: then the result has the first, or the last, slot of all.
         first_ms = self._around.needed(self._usable(self._days.before(start)))
         last_ms = self._around.needed(self._usable(self._days.since(end)))
         compute = power_slots if self._gauge else register_slots
@@ -217,6 +222,7 @@ class MeterStream:
 
     def _expect(self) -> None:
         """Learn from the newest readings what the next one must be to be appended without a look at the others."""
+        # Latest first. If they are fewer they are all there are, and any other reading may decide about the next one.
         recent = list(islice(self._usable(self._days.before(FOREVER_MS)), CONTEXT_SAMPLES))
         self._recent_ms = recent[-1][1] if len(recent) == CONTEXT_SAMPLES else -FOREVER_MS
         self._last = _NO_READING
@@ -225,6 +231,7 @@ class MeterStream:
         if newest is None:
             return
         t0_ms, last_ms, count, _, _ = newest
+        # A t0 behind t1 counts as t1, as in `points`.
         self._last = min(t0_ms, last_ms), last_ms, count
         version = self._around.version(last_ms)
         if version is None or not recent or recent[0][1] < last_ms:
@@ -241,6 +248,7 @@ def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
     """Ascending, those that touch joined."""
     result: list[Range] = []
     for start, end in sorted(ranges):
+        # Ranges that only touch are joined, too: each range costs its surroundings.
         if result and start <= result[-1][1]:
             result[-1] = result[-1][0], max(result[-1][1], end)
         else:
@@ -251,10 +259,12 @@ def _joined(ranges: Sequence[Range]) -> Iterator[Range]:
 def _changes(before: Sequence[RegisterVersion], after: Sequence[RegisterVersion]) -> Iterator[tuple[int, int]]:
     """Times over which, and moments at which, the versions say something else."""
     both = (*before, *after)
+    # Between two cuts neither set of versions changes, so one look at the first moment tells for all of it.
     cuts = sorted({v.from_ms for v in both} | {FOREVER_MS if v.to_ms is None else v.to_ms for v in both})
     for first_ms, last_ms in pairwise(cuts):
         if _described(before, first_ms) != _described(after, first_ms):
             yield first_ms, last_ms
+    # In a tuple, so that a version without declared counts differs from no version; the first one replaces nothing.
     starts = [{version.from_ms: (version.replacement,) for version in versions[1:]} for versions in (before, after)]
     yield from ((cut, cut) for cut in cuts if starts[0].get(cut) != starts[1].get(cut))
 
@@ -289,6 +299,8 @@ class _Grid:
             return
         first_ms = int(slots.start_ms[0])
         last_ms = int(slots.start_ms[-1]) + SLOT_MS
+        # Slots at an end of the samples are wrong unless the samples begin, or end, there with the series itself: only
+        # [start, end) is taken, and what lies beyond only as far as it is the end of all.
         chosen_start = first_ms if from_first else max(start_ms, first_ms)
         chosen_end = last_ms if to_last else min(end_ms, last_ms)
         self._fit(first_ms if from_first else self._start_ms, last_ms if to_last else max(self._end_ms, chosen_end))
@@ -349,6 +361,7 @@ class SiteStream:
         """
         if self._waiting == self._table.shape[1]:
             self._hand_all()
+        # Views of (M,) each, which change with `_last` below: `start` is a new array and is taken before.
         last_t0_ms, last_ms, last_count = self._last
         rate, margin, least = self._limits
         rise = count - last_count
@@ -364,6 +377,7 @@ class SiteStream:
         if expected.all():
             self._last[:] = t0_ms, t1_ms, count
             return start, end
+        # Of these, `_odd` puts the newest reading into `_last`, or what else the stream goes on from.
         for meter in np.flatnonzero(~expected).tolist():
             start[meter], end[meter] = self._odd(meter)
         for column, values in zip(self._last, (t0_ms, t1_ms, count), strict=True):
@@ -378,8 +392,10 @@ class SiteStream:
     def _odd(self, meter: int) -> Range:
         """Give the newest reading of a meter to its stream."""
         newest = self._waiting - 1
+        # What waited first: `add` compares with the reading before this one, and `extend` takes ascending ones only.
         self._hand(meter, newest)
         touched = self._meters[meter].add(*self._table[:, newest, meter].tolist())
+        # This one included, so that it is not handed over again.
         self._handed[meter] = self._waiting
         self._learn(meter)
         return touched

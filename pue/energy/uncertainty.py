@@ -133,9 +133,12 @@ def u_pue(
     groups = tuple(group) or ("",) * meters
     models = tuple(model) or ("",) * meters
     devices = tuple(meter) or tuple(str(place) for place in range(meters))
+    # The M terms are of D devices: parts (M, D) adds a device's terms to one error. Devices are members of G
+    # calibration groups, common (D, G), or else of A models, alike (D, A); each is in exactly one of the two.
     parts = _members(list(zip(devices, groups, models, strict=True)))
     sources = list(dict.fromkeys(zip(devices, groups, models, strict=True)))
     common = _members([group for _, group, _ in sources])
+    # A device without group and model is a model of its own, under a name that no model can have.
     alike = _members(["" if group else model or f"\0{device}" for device, group, model in sources])
     steps = np.array(step_j, np.float64) if len(step_j) else np.zeros(meters)
     rows = energies.reshape(-1, meters)
@@ -172,6 +175,7 @@ def probability_within(pue: Fraction, u: float, limit: Fraction) -> Fraction:
     if u_rounded == 0:
         return Fraction(int(pue <= limit))
     z = float((limit - pue) / u_rounded)
+    # Phi(z) = erfc(-z / sqrt 2) / 2
     return round_micro(math.erfc(-z / math.sqrt(2)) / 2)
 
 
@@ -240,9 +244,11 @@ def _u_rows(
     """u(PUE) of W rows of M energies. Sums run through einsum, never BLAS: every machine gets the same digits."""
     total = np.einsum("wm,m->w", energies, a)
     it = np.einsum("wm,m->w", energies, b)
+    # NaN runs through to u: no IT energy, no uncertainty.
     it = np.where(it > 0, it, np.nan)
     sensitivity = (a - (total / it)[:, None] * b) / it[:, None]  # (W, M) [1/J]
     error = np.einsum("wm,mp->wp", sensitivity * energies * u_rel, parts)  # (W, devices) [-]
+    # step^2 / 6: two readings, each uniform over a step, are off by step^2 / 12 each.
     variance = np.einsum("wm,wm,m->w", sensitivity, sensitivity, steps * steps / 6)
     # One error moves all of a group, so signs count. Meters of a model may share one error or not: adding the errors
     # of one sign is the worst of both, and (x + y)^2 >= x^2 + y^2 keeps it above independent errors.
