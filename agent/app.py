@@ -83,10 +83,10 @@ def _modbus_links(tables: Sequence[LinkTable], clock: Clock) -> dict[str, Link]:
 
 
 def _snmp_links(tables: Sequence[LinkTable], clock: Clock) -> dict[str, Link]:
-    from agent.drivers.snmp import SnmpEngine, SnmpLink
+    from agent.drivers.snmp import MAX_IN_FLIGHT, SnmpLink
 
-    engine = SnmpEngine(users=len(tables))
-    return {table.id: SnmpLink(table, clock, engine) for table in tables}
+    in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
+    return {table.id: SnmpLink(table, clock, in_flight) for table in tables}
 
 
 _MAKERS: dict[str, Callable[[Sequence[LinkTable], Clock], dict[str, Link]]] = {

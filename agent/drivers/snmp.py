@@ -1,97 +1,116 @@
-"""SNMP v2c meters: one engine for the process, one GET for all objects of a meter."""
+"""SNMP v2c meters: a connected socket per device, one GET for all objects of a meter."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
-
-from pyasn1.codec.ber import encoder
-from pyasn1.error import PyAsn1Error
-from pysnmp.carrier.error import CarrierError
-from pysnmp.error import PySnmpError
-from pysnmp.hlapi.v1arch.asyncio import CommunityData, SnmpDispatcher, UdpTransportTarget, get_cmd
-from pysnmp.proto.rfc1902 import Null
+import secrets
+from collections import deque
+from typing import cast
 
 from agent.clock import Clock
 from agent.drivers import Answer, evidence
+from agent.drivers.snmp_answer import FIRST_ID, LAST_ID, NotOurs, Question, Refused
 from agent.plan import PlannedMeter
 from agent.settings import LinkTable
 from pue.contract.quality import Quality
 
 MAX_IN_FLIGHT = 50
 """More requests at once overrun the sockets' buffers; measured with 500 devices."""
+REMEMBERED_IDS = 16
+"""Requests whose late answers are told from answers nobody asked for."""
 
 
-class _Refused(Exception):
-    """No usable answer; carries quality and evidence."""
+class _Waiting(asyncio.DatagramProtocol):
+    """One socket, connected: the kernel hands over what came from the device's own address and port, nothing else.
 
-    def __init__(self, quality: Quality, received: bytes = b"") -> None:
-        super().__init__(quality)
-        self.quality = quality
-        self.received = received
-
-
-class _Dispatcher(SnmpDispatcher):  # type: ignore[misc]  # pysnmp has no types
-    """pysnmp's dispatcher, which tells who sent bytes that are no SNMP message instead of raising in the loop."""
+    What does not answer the request that is under way is put aside; somebody who guesses the address must not be able
+    to end the wait for the device itself.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.waiting: dict[tuple[str, int], asyncio.Future[None]] = {}
+        self.closed = False
+        self._transport: asyncio.DatagramTransport | None = None
+        self._question: Question | None = None
+        self._id = 0
+        self._answer: asyncio.Future[list[bytes]] | None = None
+        self._earlier: deque[int] = deque(maxlen=REMEMBERED_IDS)
+        self._odd = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)  # CPython 3.11's is no subclass of it
+
+    def datagram_received(self, data: bytes, _: tuple[str | object, int]) -> None:
+        if self._question is None or self._answer is None or self._answer.done():
+            return
+        try:
+            self._answer.set_result(self._question.answered(data, self._id))
+        except NotOurs as other:
+            is_late = other.request_id in self._earlier  # a slow device: no wonder, and no evidence of anything
+            self._odd = self._odd or (b"" if is_late else data)
+        except Refused as refusal:
+            self._answer.set_exception(refusal)
+
+    def error_received(self, _: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(Refused(Quality.NO_LINK))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.closed = True
 
     def close(self) -> None:
-        self._pendingReqs.clear()  # pysnmp 7.1.30 calls back with one argument too few for these
-        super().close()
+        self.closed = True
+        if self._transport is not None:
+            self._transport.close()
 
-    def _recv_callback(self, engine: Any, domain: Any, address: Any, message: bytes) -> Any:
+    async def ask(self, question: Question, timeout_s: float) -> list[bytes]:
+        """Values as they arrived; only one request at a time.
+
+        Raises
+        ------
+        Refused
+            With the reason, and what arrived instead.
+        """
+        self._id = FIRST_ID + secrets.randbelow(LAST_ID - FIRST_ID + 1)
+        self._question = question
+        self._odd = b""
+        self._answer = asyncio.get_running_loop().create_future()
         try:
-            return super()._recv_callback(engine, domain, address, message)
-        except (PyAsn1Error, PySnmpError, ValueError, TypeError, AttributeError, IndexError, KeyError):
-            waiting = self.waiting.get((str(address[0]), int(address[1])))
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(_Refused(Quality.MALFORMED, bytes(message)))
-            return b""
-
-
-class SnmpEngine:
-    """The process's one dispatcher, shared by all SNMP links; closed with the last of them."""
-
-    def __init__(self, users: int = 1) -> None:
-        self._users = users
-        self._dispatcher: _Dispatcher | None = None
-        self.in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
-
-    @property
-    def dispatcher(self) -> _Dispatcher:
-        """Opened at first use, inside the running loop."""
-        if self._dispatcher is None:
-            self._dispatcher = _Dispatcher()
-        return self._dispatcher
-
-    async def release(self) -> None:
-        """One link less; after the last the socket and the timer are closed."""
-        self._users -= 1
-        if self._users == 0 and self._dispatcher is not None:
-            self._dispatcher.close()
-            self._dispatcher = None
-            await asyncio.sleep(0)
+            assert self._transport is not None
+            self._transport.sendto(question.numbered(self._id))
+            async with asyncio.timeout(timeout_s):
+                return await self._answer
+        except TimeoutError:
+            raise Refused(Quality.MALFORMED if self._odd else Quality.TIMEOUT, self._odd) from None
+        finally:
+            self._earlier.append(self._id)
+            self._question = None
 
 
 class SnmpLink:
-    """One device with one long-lived target; a device's PDUs are read one after the other."""
+    """One device; its meters' requests are sent one after the other.
 
-    def __init__(self, link: LinkTable, clock: Clock, engine: SnmpEngine) -> None:
+    Parameters
+    ----------
+    link, clock
+        Where it is, and when it is asked.
+    in_flight
+        Shared by all SNMP links of the process.
+    """
+
+    def __init__(self, link: LinkTable, clock: Clock, in_flight: asyncio.Semaphore) -> None:
         self._address = link.address
-        self._timeout = link.timeout_seconds
+        self._timeout_s = link.timeout_seconds
         # v2c only for now; v3 is another security level of the same link.
-        self._community = CommunityData(link.community_text(), mpModel=1)  # noqa: S508 - the settings say "snmp-v2c"
+        self._community = link.community_text()
         self._clock = clock
-        self._engine = engine
-        self._target: UdpTransportTarget | None = None
+        self._in_flight = in_flight
+        self._socket: _Waiting | None = None
+        self._questions: dict[tuple[str, ...], Question] = {}
 
     async def read(self, meter: PlannedMeter) -> list[Answer]:
-        oids = tuple(oid for item in meter.objects for oid in item.oids)
-        async with self._engine.in_flight:
+        # Two quantities may share an object, such as the number of digits: it is asked for once.
+        oids = tuple(dict.fromkeys(oid for item in meter.objects for oid in item.oids))
+        async with self._in_flight:
             t0_ms = self._clock.wall_ms()
             start_ns = self._clock.mono_ns()
             raw = ""
@@ -99,7 +118,7 @@ class SnmpLink:
             values: dict[str, str] = {}
             try:
                 values = await self._get(oids)
-            except _Refused as refusal:
+            except Refused as refusal:
                 raw = evidence(refusal.received)
                 quality = refusal.quality
             dt_ms = (self._clock.mono_ns() - start_ns) // 1_000_000
@@ -109,52 +128,25 @@ class SnmpLink:
         ]
 
     async def close(self) -> None:
-        self._target = None
-        await self._engine.release()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            await asyncio.sleep(0)  # the transport closes its socket in the loop's next turn
 
-    async def _get(self, oids: Sequence[str]) -> dict[str, str]:
+    async def _get(self, oids: tuple[str, ...]) -> dict[str, str]:
         """Each object's value as BER in hexadecimal, of exactly the objects asked for."""
-        target = await self._resolved()
-        dispatcher = self._engine.dispatcher
-        garbage: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        dispatcher.waiting[target.transport_address] = garbage
-        call = asyncio.ensure_future(
-            get_cmd(dispatcher, self._community, target, *((oid, Null("")) for oid in oids), lookupMib=False)
-        )
-        try:
-            done, _ = await asyncio.wait((call, garbage), timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
-            if garbage in done:
-                await garbage
-            if call not in done:
-                raise _Refused(Quality.TIMEOUT)
-            return _unwrap(oids, *call.result())
-        except CarrierError:
-            raise _Refused(Quality.NO_LINK) from None
-        except (PySnmpError, PyAsn1Error) as error:
-            raise _Refused(Quality.MALFORMED, str(error).encode()) from None
-        finally:
-            dispatcher.waiting.pop(target.transport_address, None)
-            call.cancel()
-            garbage.cancel()
-            await asyncio.gather(call, garbage, return_exceptions=True)
+        question = self._questions.get(oids)
+        if question is None:
+            question = self._questions[oids] = Question.of(self._community, oids)
+        socket = await self._opened()
+        values = await socket.ask(question, self._timeout_s)
+        return {oid: value.hex() for oid, value in zip(oids, values, strict=True)}
 
-    async def _resolved(self) -> UdpTransportTarget:
-        if self._target is None:
+    async def _opened(self) -> _Waiting:
+        if self._socket is None or self._socket.closed:
+            loop = asyncio.get_running_loop()
             try:
-                self._target = await UdpTransportTarget.create(self._address, timeout=self._timeout, retries=0)
-            except PySnmpError:
-                raise _Refused(Quality.NO_LINK) from None
-        return self._target
-
-
-def _unwrap(
-    oids: Sequence[str], indication: object, status: object, _index: object, bindings: Sequence[tuple[Any, Any]]
-) -> dict[str, str]:
-    if indication:
-        raise _Refused(Quality.TIMEOUT)
-    if int(status):  # type: ignore[call-overload]  # pysnmp has no types
-        raise _Refused(Quality.EXCEPTION, bytes(encoder.encode(status)))
-    values = {str(name): bytes(encoder.encode(value)).hex() for name, value in bindings}
-    if list(values) != list(dict.fromkeys(oids)):
-        raise _Refused(Quality.MALFORMED, " ".join(f"{name}={value}" for name, value in values.items()).encode())
-    return values
+                _, self._socket = await loop.create_datagram_endpoint(_Waiting, remote_addr=self._address)
+            except OSError:  # the name is not known, or there is no way to the address
+                raise Refused(Quality.NO_LINK) from None
+        return self._socket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.drivers import Answer
-from agent.drivers.snmp import SnmpEngine, SnmpLink
+from agent.drivers.snmp import MAX_IN_FLIGHT, SnmpLink
 from agent.plan import PlannedMeter, make_plan
 from agent.settings import AgentSettings, LinkTable, load_settings
 from pue.contract.decode import decode
@@ -61,8 +62,7 @@ def planned(folder: Path, port: int, profile: str, quantities: list[str], agent:
 
 
 async def read(link: LinkTable, meter: PlannedMeter, times: int = 1) -> list[Answer]:
-    engine = SnmpEngine()
-    under_test = SnmpLink(link, SystemClock(), engine)
+    under_test = SnmpLink(link, SystemClock(), asyncio.Semaphore(MAX_IN_FLIGHT))
     answers = [answer for _ in range(times) for answer in await under_test.read(meter)]
     await under_test.close()
     return answers
@@ -166,9 +166,11 @@ def value_answer(request: bytes, value: int) -> bytes:
     return b"\x30" + bytes([len(message)]) + message
 
 
-async def against(reply: Reply, folder: Path, times: int = 1) -> tuple[PlannedMeter, list[Answer]]:
+async def against(
+    reply: Reply, folder: Path, times: int = 1, server: Callable[[Reply], Scripted] = Scripted
+) -> tuple[PlannedMeter, list[Answer]]:
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Scripted(reply), local_addr=(HOST, 0)
+        lambda: server(reply), local_addr=(HOST, 0)
     )
     port = transport.get_extra_info("sockname")[1]
     link, meter = planned(folder, port, "apc-rpdu2", ["energy_import"])
@@ -192,18 +194,67 @@ def test_bytes_that_are_no_snmp_are_malformed_and_kept_as_evidence(tmp_path: Pat
     _, (answer,) = asyncio.run(against(lambda request: [(0.0, request[:20])], tmp_path))
     assert answer.quality == Quality.MALFORMED
     assert answer.raw.startswith("30")
-    assert answer.dt_ms < 250
+
+
+def test_what_does_not_answer_the_request_does_not_end_the_wait_for_what_does(tmp_path: Path) -> None:
+    def reply(request: bytes) -> list[tuple[float, bytes]]:
+        forged = value_answer(request, 9)
+        return [(0.0, b"\x30\x80"), (0.01, forged.replace(b"public", b"secret")), (0.1, value_answer(request, 3))]
+
+    meter, answers = asyncio.run(against(reply, tmp_path))
+    assert decoded(meter, answers) == [(3, Quality.GOOD)]
+
+
+def test_an_answer_from_another_host_or_port_is_not_heard(tmp_path: Path) -> None:
+    """The right answer to the right socket, before the device's own, from addresses the request did not go to."""
+    senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    for sender, host in zip(senders, (HOST, "127.0.0.2"), strict=True):
+        sender.bind((host, 0))
+
+    class Spoofed(Scripted):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            for sender in senders:
+                sender.sendto(value_answer(data, 9), addr)
+            super().datagram_received(data, addr)
+
+    slow: Reply = lambda request: [(0.1, value_answer(request, 3))]  # noqa: E731 - a script like the others
+    meter, answers = asyncio.run(against(slow, tmp_path, server=Spoofed))
+    for sender in senders:
+        sender.close()
+    assert decoded(meter, answers) == [(3, Quality.GOOD)]
+
+
+def test_a_value_without_octets_is_no_zero_and_stays_as_it_came(tmp_path: Path) -> None:
+    def reply(request: bytes) -> list[tuple[float, bytes]]:
+        answer = value_answer(request, 0)
+        shorter = bytearray(answer[:-3] + b"\x42\x00")
+        for at in (1, answer.index(b"\xa2") + 1, answer.index(b"\x30", 20) + 1, answer.index(b"\x30", 20) + 3):
+            shorter[at] -= 1
+        return [(0.0, bytes(shorter))]
+
+    meter, answers = asyncio.run(against(reply, tmp_path))
+    assert answers[0].raw == "4200"
+    assert decoded(meter, answers) == [(None, Quality.MALFORMED)]
+
+
+def test_a_port_where_nobody_listens_is_no_link_at_once(tmp_path: Path) -> None:
+    link, meter = planned(tmp_path, free_port(), "apc-rpdu2", ["power"])
+    (answer,) = asyncio.run(read(link.model_copy(update={"timeout_seconds": 30.0}), meter))
+    assert (answer.quality, answer.raw) == (Quality.NO_LINK, "")
 
 
 def test_a_reply_about_another_object_is_malformed(tmp_path: Path) -> None:
+    sent: list[bytes] = []
+
     def reply(request: bytes) -> list[tuple[float, bytes]]:
         answer = bytearray(value_answer(request, 1))
         answer[-5] ^= 1
+        sent.append(bytes(answer))
         return [(0.0, bytes(answer))]
 
     _, (answer,) = asyncio.run(against(reply, tmp_path))
     assert answer.quality == Quality.MALFORMED
-    assert b"318.1.1.26.4.3.1" in bytes.fromhex(answer.raw)
+    assert bytes.fromhex(answer.raw) in sent
 
 
 def test_a_device_that_does_not_answer_is_a_timeout(tmp_path: Path) -> None:
