@@ -196,7 +196,7 @@ def test_data_before_its_configuration_is_projected_when_that_comes(desk: Bench,
 
 
 def test_readings_that_came_before_anothers_configuration_are_not_used_with_it(tmp_path: Path) -> None:
-    """Admission cannot know yet whose it is; the projection can: another site's agent cannot overwrite a series."""""
+    """Admission cannot know yet whose it is; the projection can: another site's agent cannot overwrite a series.""" ""
     victim, attacker = FakeAgent(), FakeAgent("km02-a1", "km02", meters=("main-a",))
     with bench(tmp_path, [victim, attacker]) as desk:
         theirs = victim.configure()
