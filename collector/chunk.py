@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from collector.extract import COUNT, QUALITY, RECORD, T1, Points, batch_columns, typed_column
+from collector.extract import COUNT, EARLIEST_MS, QUALITY, RECORD, T1, Points, batch_columns, typed_column
 from collector.incidents import Incident, IncidentKind
 from collector.store import has_value
 from pue.contract.series import SeriesKey
@@ -62,12 +62,12 @@ class Chunk:
             columns = columns[:, inside]
             point = point[inside]
         points.rescale(point, columns)
-        self._add(self._numbers_of(points)[point], columns)
+        self._add(batch, self._numbers_of(points)[point], columns)
 
     def add_typed(self, record: int, batch: EventBatch, event: ManualReading | WitnessReading) -> None:
         """A reading entered by a person."""
         key = SeriesKey(batch.site, event.meter, event.quantity)
-        self._add(np.array([self._number(key)]), typed_column(event, record))
+        self._add(batch, np.array([self._number(key)]), typed_column(event, record))
 
     def report(self, kind: IncidentKind, batch: Batch, subject: str, detail: str) -> None:
         """Note an incident of a batch."""
@@ -96,7 +96,13 @@ class Chunk:
     def _number(self, key: SeriesKey) -> int:
         return self._numbers.setdefault(key, len(self._numbers))
 
-    def _add(self, numbers: Int64, columns: Int64) -> None:
+    def _add(self, batch: Batch, numbers: Int64, columns: Int64) -> None:
+        is_dated = columns[T1] >= EARLIEST_MS
+        if not is_dated.all():
+            words = f"batch {batch.agent}/{batch.epoch}/{batch.seq} has readings of before 2000: kept, not used"
+            self.report(IncidentKind.UNSET_CLOCK, batch, words, words)
+            columns = columns[:, is_dated]
+            numbers = numbers[is_dated]
         self._parts.append((numbers, columns))
         self.readings += columns.shape[1]
 

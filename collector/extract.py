@@ -17,6 +17,8 @@ from pue.contract.topology import MeterVersion
 from pue.contract.wire import DataBatch, ManualReading, Point, WitnessReading
 from pue.energy.slots import Int64
 
+EARLIEST_MS = 946_684_800_000
+"""2000-01-01: what claims to be read before comes from a clock that was never set. [ms UTC]"""
 T1, T0, COUNT, QUALITY, RECORD = range(5)
 """Rows of the columns of readings, as the series store keeps them."""
 

@@ -23,6 +23,8 @@ class IncidentKind(StrEnum):
     """The agent reads a point in another unit or exponent than the topology states."""
     FOREIGN_CONFIG = "foreign_config"
     """Readings refer to a configuration of another agent or site; they are kept and not used."""
+    UNSET_CLOCK = "unset_clock"
+    """Readings claim a time before 2000; they are kept and not used."""
     BAD_POINT = "bad_point"
     """A reading refers to a point its configuration has not."""
     DROPPED = "dropped"

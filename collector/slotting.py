@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from collector.extract import QUALITY
 from collector.progress import SeriesState
-from collector.store import Readings, overlay
+from collector.store import Readings, has_value, overlay
 from pue.contract.quality import Flag
 from pue.contract.quantities import QUANTITIES, Kind
 from pue.contract.series import MAX_ENERGY_J, SLOT_FIELDS, SLOT_MS, slot_of
@@ -22,6 +23,8 @@ from pue.energy.slots import Int64, Samples, Slots
 
 MAX_GAP_MS = SLOT_MS + 60_000
 """Readings of a 15-minute poll come with some jitter: a minute more than the cadence is no gap yet. [ms]"""
+MAX_RUN_GAP_MS = 400 * 86_400_000
+"""Readings further apart do not see each other: no period that is judged is longer. [ms]"""
 ENDLESS_MS = 1 << 62
 WIDTHS_MS = (1800_000, 2 * 3600_000, 12 * 3600_000, 7 * 86_400_000, 90 * 86_400_000, ENDLESS_MS)
 """How far around new readings the store is asked, one after the other, until there is context enough."""
@@ -47,11 +50,25 @@ def surroundings(quantity: str, versions: Sequence[RegisterVersion]) -> Surround
 
 
 def compute(quantity: str, columns: Int64, losers: Int64, versions: Sequence[RegisterVersion], topology: int) -> Slots:
-    """Slots of some readings and of those that lost against another value at the same time."""
+    """Slots of some readings and of those that lost against another value at the same time.
+
+    Each run of readings is made into slots by itself: what a reading costs is bounded, whatever time it claims.
+    """
     if not versions or columns.shape[1] == 0:
         return Slots.empty()
     make = power_slots if quantity == "power" else register_slots
-    return make(_samples(columns, losers), versions, max_gap_ms=MAX_GAP_MS, topology=topology)
+    parts = [make(_samples(*run), versions, max_gap_ms=MAX_GAP_MS, topology=topology) for run in _runs(columns, losers)]
+    return Slots(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Slots)))
+
+
+def _runs(columns: Int64, losers: Int64) -> Iterator[tuple[Int64, Int64]]:
+    """Readings and losers between gaps of more than `MAX_RUN_GAP_MS` without a value."""
+    valued_ms = columns[0, has_value(columns[QUALITY])]
+    starts_ms = valued_ms[1:][np.diff(valued_ms) > MAX_RUN_GAP_MS]
+    cuts = np.searchsorted(columns[0], starts_ms)
+    run_of_loser = np.searchsorted(starts_ms, losers[0], side="right")
+    for number, run in enumerate(np.split(columns, cuts, axis=1)):
+        yield run, losers[:, run_of_loser == number]
 
 
 def _samples(columns: Int64, losers: Int64) -> Samples:
@@ -171,6 +188,8 @@ def late_slots(
     right = np.searchsorted(both, times, side="right")
     lows = np.where(left >= 0, both[np.maximum(left, 0)], times)
     highs = np.where(right < len(both), both[np.minimum(right, len(both) - 1)], times + 1)
+    lows = np.where(times - lows > MAX_RUN_GAP_MS, times, lows)
+    highs = np.where(highs - times > MAX_RUN_GAP_MS, times + 1, highs)
     return _starts(zip(lows.tolist(), np.minimum(highs, limits).tolist(), strict=True))
 
 

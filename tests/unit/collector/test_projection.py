@@ -210,6 +210,25 @@ def test_readings_that_came_before_anothers_configuration_are_not_used_with_it(t
         assert (incident.agent, "km01-a1 at km01" in incident.detail) == ("km02-a1", True)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_a_clock_that_was_never_set_costs_no_more_than_its_readings(
+    desk: Bench, agent: FakeAgent, order: tuple[int, ...]
+) -> None:
+    """Of 1970 nothing is used; a reading of 2001 has a slot of its own, and none of the 900,000 up to today's."""
+    config = agent.configure()
+    epoch_ms, new_century_ms, later_ms = 5_000, 978_307_200_000, 978_307_200_000 + 300 * 86_400_000
+    batches = [agent.read([time_ms], [1]) for time_ms in (epoch_ms, new_century_ms, later_ms)]
+    batches.append(agent.read(cycles(30), range(30)))
+    desk.take([config])
+    for place in order:
+        desk.take([batches[place]])
+    starts = desk.reader.slots(KEY, *ALWAYS).start_ms
+    assert starts[0] == new_century_ms
+    assert len(starts) == 300 * 96 + 1 + len(cycles(30)) * 60_000 // SLOT_MS
+    assert desk.reader.readings(KEY, *ALWAYS).t1_ms.tolist()[:2] == [new_century_ms, later_ms]
+    assert [item.kind for item in desk.reader.incidents("km01") if item.kind == "unset_clock"] == ["unset_clock"]
+
+
 def test_the_watermark_is_that_of_the_slowest_meter_unless_it_is_silent_for_a_day(tmp_path: Path) -> None:
     agent = FakeAgent(meters=("main-a", "main-b"))
     with bench(tmp_path, [agent]) as desk:
