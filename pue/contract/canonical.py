@@ -43,5 +43,6 @@ def _refuse_floats(value: Any, path: str) -> None:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _refuse_floats(item, f"{path}[{index}]")
+    # bool is an int. A float is refused because its text differs from writer to writer.
     elif not isinstance(value, str | int | None):
         raise Fatal(f"{path} is {value!r}; canonical JSON takes text, integers, booleans and null: write it as text")

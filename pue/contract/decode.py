@@ -20,6 +20,7 @@ _INTEGER_TAGS = {0x02: True, 0x41: False, 0x42: False, 0x43: False, 0x46: False,
 _ABSENT_TAGS = {0x80, 0x81, 0x82}
 """noSuchObject, noSuchInstance, endOfMibView."""
 _MAX_DIGITS = 18
+# The largest double has 309 digits, one near half a count less than 100: nothing is rounded before `_round` does it.
 _CONTEXT = Context(prec=400, rounding=ROUND_HALF_EVEN)
 
 Decoded = tuple[int | None, Quality]
@@ -104,9 +105,11 @@ def decode(raw: str, code: Code) -> Decoded:
 def _registers(data: bytes, code: RegisterCode) -> Decoded:
     if len(data) * 8 != _BITS[code.type]:
         return None, Quality.MALFORMED
+    # Before the words change places: a profile gives sentinels as they come over the wire.
     if data.hex() in code.sentinels:
         return None, Quality.SENTINEL
     if code.low_word_first:
+        # Words change places, the two bytes in each do not: 0001 86A0 comes as 86A0 0001.
         data = b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
     if code.type in _FLOATS:
         return _float(struct.unpack(_FLOATS[code.type], data)[0], code.exponent)
@@ -114,6 +117,7 @@ def _registers(data: bytes, code: RegisterCode) -> Decoded:
 
 
 def _float(value: float, exponent: int) -> Decoded:
+    # No profile has to list NaN: IEEE 754 has many patterns of it, and none is a value.
     if math.isnan(value):
         return None, Quality.SENTINEL
     if math.isinf(value):
@@ -169,6 +173,8 @@ def _take(data: bytes) -> tuple[int, bytes, bytes] | None:
     tag = data[0]
     length = data[1]
     start = 2
+    # BER: below 128 this byte is the length, else it says in how many bytes the length follows. 0x80 alone would be
+    # "indefinite", which SNMP does not use.
     if length & 0x80:
         start = 2 + (length & 0x7F)
         if length == 0x80:
@@ -184,6 +190,7 @@ def _integer(tag: int, content: bytes) -> Decoded:
         return None, Quality.UNSUPPORTED
     if tag not in _INTEGER_TAGS or not content:
         return None, Quality.MALFORMED
+    # BER writes unsigned values as signed ones, with a zero byte before a first bit that is set: none is negative.
     value = int.from_bytes(content, "big", signed=True)
     if value < 0 and not _INTEGER_TAGS[tag]:
         return None, Quality.MALFORMED

@@ -205,6 +205,7 @@ def _lint_vectors(profile: MeterProfile) -> Iterator[tuple[str, str]]:
                 yield name, "a test vector needs the quantity, its raw bytes and its expected count"
                 continue
             count, quality = decode(_squeeze(vector.raw[name]), profile.codes[name])
+            # A vector expects a count, or the name of the reason why there is none.
             found = count if count is not None else quality.name.lower() if quality.name else ""
             if found != vector.expect[name]:
                 yield name, f"test vector {vector.raw[name]!r} decodes to {found}, expected {vector.expect[name]}"

@@ -11,6 +11,7 @@ SLOT_MS = 15 * 60 * 1000
 """Length of a slot; a slot is named by its start, a multiple of this."""
 
 MAX_ENERGY_J = 1 << 62
+"""Energies stay below this, so that int64 holds the sum and the difference of any two; this itself: no bound. [J]"""
 
 READING_MEASUREMENT = "pue_reading"
 SLOT_MEASUREMENT = "pue_slot"

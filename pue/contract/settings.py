@@ -66,6 +66,7 @@ def _describe(error: ErrorDetails, lines: dict[Path, int], name: str) -> str:
 
 
 def _line(path: Path, lines: dict[Path, int]) -> int:
+    # The longest part of the path that has a line of its own: a key that is missing is shown at its table.
     for end in range(len(path), 0, -1):
         if path[:end] in lines:
             return lines[path[:end]]
@@ -96,6 +97,8 @@ def _enter(is_array: bool, names: list[str], counts: dict[Path, int]) -> Path:
     for name in names[:-1]:
         path = (*path, name)
         if path in counts:
+            # Below an array of tables a name means its newest member: [rule.citation] after the third [[rule]] is
+            # rule[2].citation.
             path = (*path, counts[path] - 1)
     path = (*path, names[-1])
     if not is_array:

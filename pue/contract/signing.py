@@ -97,6 +97,7 @@ class Verifier:
             `bad_signature`.
         """
         try:
+            # validate: without it base64 skips what are no characters of its own.
             self._public.verify(base64.b64decode(signature, validate=True), line)
         except (InvalidSignature, binascii.Error, ValueError):
             raise Reject(

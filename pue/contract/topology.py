@@ -75,6 +75,7 @@ class MeterVersion(_Base, frozen=True, kw_only=True):
 
     from_ms: TimeMs
     to_ms: TimeMs | None = None
+    # A new serial means another register: energy across is unknown unless `replacements` say what both showed.
     serial: Text
     profile: Name
     registers: list[Register]
@@ -92,6 +93,7 @@ class MeterVersion(_Base, frozen=True, kw_only=True):
     @property
     def ratio(self) -> Fraction:
         """CT x PT, primary by secondary. [-]"""
+        # "2000/5" reads as a fraction: 400. Exact, whatever the ratio.
         return Fraction(self.ct) * Fraction(self.pt)
 
 

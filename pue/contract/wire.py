@@ -38,6 +38,7 @@ Ratio = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*(/[1-9][0-9]*)?$", max
 """A CT or PT ratio as `primary/secondary`, or a whole number."""
 Seq = Annotated[int, msgspec.Meta(ge=FIRST_SEQ, le=MAX_SEQ)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)]
+# Below 2**62 on both sides, so that the difference of two counts fits int64.
 Count = Annotated[int, msgspec.Meta(gt=-MAX_COUNT, lt=MAX_COUNT)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 
@@ -248,6 +249,7 @@ class SignedLine:
 
     def payload(self) -> bytes:
         """Pack for MQTT: gzip of line, newline, signature; equal input gives equal bytes."""
+        # mtime=0: gzip writes the time of packing into its head otherwise, and a batch sent twice would differ.
         return gzip.compress(self.line + b"\n" + self.signature, compresslevel=6, mtime=0)
 
 
@@ -256,6 +258,7 @@ _BATCH = msgspec.json.Decoder(Batch)
 _ACK = msgspec.json.Decoder(Ack)
 
 
+# Without `forbid_unknown_fields`, unlike all others: of a version to come it has to read the number.
 class _Version(msgspec.Struct):
     """The one field that is read before the rest is understood."""
 
@@ -291,7 +294,10 @@ def unpack(payload: bytes) -> SignedLine:
     Reject
         `malformed` when it is not one gzip of line, newline and signature; `too_large` beyond the limit.
     """
+    # Line, newline, signature.
     limit = MAX_JSON_BYTES + 1 + SIGNATURE_CHARS
+    # 31: gzip and nothing else. Not `gzip.decompress`, which makes a gigabyte of a megabyte of zeros before anybody can
+    # ask: here one byte beyond the limit is all that is made.
     unzip = zlib.decompressobj(wbits=31)
     try:
         text = unzip.decompress(payload, limit + 1)
@@ -302,8 +308,10 @@ def unpack(payload: bytes) -> SignedLine:
         ) from None
     if len(text) > limit:
         raise Reject(RejectReason.TOO_LARGE, f"message unpacks to more than {limit} bytes; append fewer readings")
+    # Length first: a message that is too long has not reached its end either.
     if not unzip.eof or unzip.unused_data:
         raise Reject(RejectReason.MALFORMED, "message is not one whole gzip member; it was cut or joined in transit")
+    # From the right: a newline inside the JSON line stays in `line` and is refused.
     line, newline, signature = text.rpartition(b"\n")
     if not newline or len(signature) != SIGNATURE_CHARS or b"\n" in line:
         raise Reject(RejectReason.MALFORMED, "message is not a JSON line, a newline and a signature")
@@ -321,6 +329,7 @@ def decode_batch(line: bytes) -> Batch:
     if len(line) > MAX_JSON_BYTES:
         raise Reject(RejectReason.TOO_LARGE, f"line of {len(line)} bytes exceeds {MAX_JSON_BYTES}")
     try:
+        # Before the rest, so that a batch of another version is refused as that and not as malformed.
         version = _VERSION.decode(line).v
         if version not in SUPPORTED_VERSIONS:
             raise Reject(
@@ -328,6 +337,7 @@ def decode_batch(line: bytes) -> Batch:
                 f"batch of version {version}; this decoder reads {SUPPORTED_VERSIONS}: upgrade the older side",
             )
         batch: Batch = _BATCH.decode(line)
+    # msgspec raises the other two on bytes that are no UTF-8 and on brackets in thousands.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Reject(RejectReason.MALFORMED, f"batch does not fit WIRE.md: {error}") from None
     if isinstance(batch, DataBatch):
@@ -345,6 +355,7 @@ def open_batch(signed: SignedLine, verifier: Verifier) -> Batch:
     Reject
         `bad_signature`, or as `decode_batch`.
     """
+    # Signature first: nothing is read that this key has not signed.
     verifier.check(signed.line, signed.signature)
     return decode_batch(signed.line)
 
@@ -387,6 +398,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[SignedLine]:
     Reject
         `malformed`, naming the line, when a signature line is missing.
     """
+    # One iterator for both: the loop takes a JSON line, `next` the signature line after it.
     source = enumerate(lines, start=1)
     for number, line in source:
         _, signature = next(source, (0, b""))
@@ -430,6 +442,7 @@ def epoch_id(created_ms: int, random_hex: str) -> str:
     random_hex
         Eight hexadecimal digits.
     """
+    # 12 digits hold 2**48 ms, until the year 10889: names of equal length sort as numbers do.
     return f"{created_ms:012x}{random_hex}"
 
 
@@ -452,6 +465,7 @@ def _check_readings(batch: DataBatch) -> None:
         raise Reject(RejectReason.MALFORMED, f"batch {batch.seq} has readings and names no config batch")
     no_value = int(NO_VALUE)  # a plain int: IntFlag's & costs more than the rest of the row
     for row, (count, quality) in enumerate(zip(body.count, body.quality, strict=True)):
+        # A count exactly where no bit says that there is none: "not measured" is never 0.
         if (count is None) != bool(quality & no_value):
             raise Reject(
                 RejectReason.MALFORMED,

@@ -81,6 +81,8 @@ class Surroundings:
 
     def _walk(self, outward: Iterable[Neighbour], before: int, after: int) -> int | None:
         """Pass some readings, then a run that drains a bucket, then some more; the time of the last of them. [ms]"""
+        # `needed` drains first and then passes `CONTEXT_SAMPLES` more, `touched` the other way round: see the figure
+        # above.
         run = _Run()
         drained_at: int | None = None
         nearer: Neighbour | None = None
@@ -89,10 +91,12 @@ class Surroundings:
                 limits = self._at(reading[1])
                 is_pair = nearer is not None and limits is self._at(nearer[1])
                 run.add(limits.room_mj(nearer, reading) if limits and nearer and is_pair else None)
+                # A gauge has no bucket: what has passed before is enough.
                 if self._gauge or (limits and run.drained_mj >= limits.bucket_mj):
                     drained_at = found
             if drained_at is not None and found >= drained_at + after:
                 return reading[1]
+            # Kept also while only passing: the first pair of the run reaches back to the last reading passed.
             nearer = reading
         return None
 
@@ -106,6 +110,7 @@ def is_calm(newest: Sequence[Neighbour], version: RegisterVersion) -> bool:
     t0_ms, t1_ms, count, _ = np.array(newest[::-1], np.int64).T
     rise = np.diff(count)
     if version.modulus is not None:
+        # A rollover is possible, too, as in `relations`; without modulus a fall stays below 0 and is not.
         rise[rise < 0] += version.modulus
     resolution = 1 + (np.maximum(count[1:], count[:-1]) >> FLOAT32_BITS)
     most = most_counts(version, t1_ms[1:] - np.minimum(t0_ms, t1_ms)[:-1]) + resolution
@@ -154,6 +159,7 @@ class _Limits:
 
     def room_mj(self, one: Neighbour, other: Neighbour) -> float | None:
         """What the maximum power leaves of the rise between two neighbours; None if they are no plain pair. [mJ]"""
+        # The walk goes either way in time.
         earlier, later = (one, other) if one[1] < other[1] else (other, one)
         rise = later[2] - earlier[2]
         # Both leads are drained: one counts from request to request, the other from reply to reply.

@@ -43,6 +43,8 @@ class Day:
         """Put a reading in its place; False if it is there already."""
         place = bisect_left(self.t1, reading[1])
         end = bisect_right(self.t1, reading[1])
+        # Of one time there are few: those that conflict. They stand by rank, so that an equal one is met where the new
+        # one would go.
         while place < end and rank(self.row(place)) < rank(reading):
             place += 1
         if place < end and self.row(place) == reading:
@@ -66,6 +68,7 @@ def one_per_time(readings: Iterable[Reading]) -> Iterator[Reading]:
     """Of readings in order of time, up or down, those that stay."""
     best: Reading | None = None
     for reading in readings:
+        # Held back until the time changes: walked downwards, the one that stays comes last.
         if best is not None and reading[1] != best[1]:
             yield best
             best = reading
@@ -104,6 +107,7 @@ class Days:
         while start < columns.shape[1]:
             first_ms = int(columns[1, start])
             end = int(np.searchsorted(columns[1], (first_ms // DAY_MS + 1) * DAY_MS))
+            # tobytes lays the five rows one behind the other, `size` bytes each.
             rows = memoryview(columns[:, start:end].tobytes())
             size = (end - start) * columns.itemsize
             for place, mine in enumerate(self.day(first_ms).columns):
@@ -128,6 +132,7 @@ class Days:
             bisect_left(self._numbers, first_ms // DAY_MS) : bisect_right(self._numbers, last_ms // DAY_MS)
         ]
         parts = [_part(self._days[number], first_ms, last_ms) for number in numbers]
+        # (5, N), also without any day.
         return Samples(*np.concatenate([np.empty((5, 0), np.int64), *parts], axis=1))
 
 

@@ -47,6 +47,8 @@ def register_slots(
     METHOD.md, "Registers".
     """
     versions = merged(versions)
+    # METHOD.md, "Registers", in its order: which readings count, declared replacements, spikes and refuted limits; then
+    # "Levels".
     points, suspects = points_of(samples, versions)
     if any(version.replacement is not None for version in versions[1:]):
         points = _with_replacements(points, versions)
@@ -73,6 +75,7 @@ def _with_replacements(points: Points, versions: Sequence[RegisterVersion]) -> P
 
 def _with_declared(points: Points, moment_ms: int, index: int, counts: tuple[int, int]) -> Points:
     """Points with the old register's final and the new one's initial count at the moment of replacement."""
+    # "left": before a reading of the same moment, which is the new register's.
     place = int(np.searchsorted(points.t1_ms, moment_ms, side="left"))
     versions = np.insert(points.version_of(np.arange(len(points), dtype=np.int64)), place, (index - 1, index))
     starts = np.flatnonzero(np.diff(versions, prepend=-1))
@@ -121,6 +124,7 @@ def quality_marks(points: Points) -> tuple[Int64, Int64]:
     marks = [np.empty(0, np.int64)]
     for quality, flag in ((Quality.CLOCK_UNSYNCED, Flag.SKEW), (Quality.OUT_OF_BAND, Flag.MANUAL)):
         if points.marks & int(quality):
+            # The interval i lies between the points i and i + 1: beside point p are p - 1 and p.
             place = np.flatnonzero(points.quality & int(quality))
             beside = ascending(place[place > 0] - 1, place[place < len(points) - 1])
             found.append(beside)

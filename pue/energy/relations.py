@@ -63,7 +63,7 @@ def relations(points: Points, left: Int64, right: Int64, versions: Sequence[Regi
     for index in np.unique(before[before == after]).tolist():
         mine = (before == index) & (after == index)
         result[mine] = _of_one_register(points, left[mine], right[mine], versions[index])
-    at_once = points.t1_ms[left] == points.t1_ms[right]  # only the two counts of one replacement share a time
+    at_once = points.t1_ms[left] == points.t1_ms[right]  # only a replacement's counts, and a reading then
     result[at_once & (before + 1 == after)] = Relation.DECLARED
     return result
 

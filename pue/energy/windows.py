@@ -57,6 +57,7 @@ def window_bounds(window: str, at_ms: int, zone: ZoneInfo) -> tuple[int, int]:
     if window == "month":
         return _first_of(*_months_later(*this_month, -1), zone), _first_of(*this_month, zone)
     if window == "ttm":
+        # Asked on 15 March 2026: from 1 March 2025 to 1 March 2026, as the month that is running is not complete.
         return _first_of(year - 1, month, zone), _first_of(*this_month, zone)
     if window == "year":
         return _first_of(year - 1, 1, zone), _first_of(*this_year, zone)
@@ -85,6 +86,7 @@ def _local(time_ms: int, zone: ZoneInfo) -> datetime:
 
 
 def _months_later(year: int, month: int, months: int) -> tuple[int, int]:
+    # Months numbered through, January of year 0 being 0.
     index = 12 * year + month - 1 + months
     return index // 12, index % 12 + 1
 
@@ -94,9 +96,13 @@ def _first_of(year: int, month: int, zone: ZoneInfo) -> int:
 
 
 def _day_before(midnight_ms: int, zone: ZoneInfo) -> int:
+    # Not 24 hours before: days have 23 or 25 where clocks change.
     before = _local(midnight_ms - 1, zone)
     return _midnight(before.year, before.month, before.day, zone)
 
 
 def _midnight(year: int, month: int, day: int, zone: ZoneInfo) -> int:
+    # Where clocks skip midnight, Python takes the offset before: the moment of the change, with which the day begins.
+    # Where they show it twice it takes the first. Old local mean times, which are no quarters of an hour off, are cut
+    # to a slot.
     return slot_of(round(datetime(year, month, day, tzinfo=zone).timestamp() * 1000))

@@ -29,6 +29,8 @@ def show_pue(
     around = (Fraction(floor(pue * 20), 20), Fraction(ceil(pue * 20), 20)) if limits is None else tuple(limits)
     while True:
         rounded = _rounded(pue, places, direction)
+        # 1.3004 against 1.3 is 1.30 with two decimals, on the limit, and 1.300 with three: four are shown. It ends, for
+        # a limit is a decimal, and another value differs from it in some place.
         if all(_side(rounded, limit) == _side(pue, limit) for limit in around):
             return _decimal(rounded, places)
         places += 1

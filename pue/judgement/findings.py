@@ -153,8 +153,12 @@ def _outcome(
     missing = [*unknown, *_incomplete(facts, window)]
     contradictions = _contradictions(rule, facts, window)
     refusals = _refusals(rule, window)
+    # METHOD.md, "Finding", outcomes 2 to 6; 1 was asked before. The order is the rule: a fact that is missing, or a
+    # year that is not one, comes before any number.
     if missing:
         return Outcome.INSUFFICIENT_DATA, [*missing, *contradictions, *refusals]
+    # Before contradictions and gates: whoever is over the limit by the bound most in their favour gains nothing by
+    # broken meters. Compliance is said only after them.
     if counts is Outcome.NON_COMPLIANT and not _is_void(facts, window, contradictions):
         return Outcome.NON_COMPLIANT, _over([*contradictions, *refusals])
     if contradictions:
@@ -184,6 +188,7 @@ def _bare(
 ) -> Finding:
     """A finding without figures."""
     caveats = _caveats(rule, facts) if outcome is not Outcome.NOT_APPLICABLE else []
+    # A note and no caveat: hardly any text sets a decision rule, so it does not take the binding away.
     notes = [Reason.DECISION_NOT_SET] if rule.kind in PUE_KINDS and rule.decision_source == "assumed" else []
     all_reasons = (*reasons, *window_reasons, *caveats, *(notes if outcome is not Outcome.NOT_APPLICABLE else ()))
     return Finding(
@@ -223,8 +228,10 @@ def _contradictions(rule: Rule, facts: Facts, window: WindowResult) -> list[str]
     The window's own come first: they are of single days, whose energy the bounds leave open. The others are of the
     whole window.
     """
+    # Without u the ratio alone must be below 1.
     two_u = 2 * round_micro(window.u_pue or 0.0)
     found = {
+        # Where too little is covered, missing IT energy is a gap and no contradiction.
         Reason.NO_IT_ENERGY: window.pue is None and window.coverage >= Fraction(rule.gates.min_coverage),
         Reason.IT_LOAD_TOO_LOW: window.total_j > 0 and window.it_j < _least_it_j(rule, facts, window),
         Reason.PUE_BELOW_ONE: window.pue is not None and window.pue + two_u < 1,
@@ -273,6 +280,7 @@ def _design_j(facts: Facts, time_ms: Fraction) -> Fraction:
 
 def _decide(rule: Rule, window: WindowResult, guard: Fraction) -> Outcome:
     """Compliance is tested at the upper bound, breach at the lower."""
+    # lower - guard is never above upper + guard, so not both can hold: the order says nothing.
     if window.pue_upper is not None and rule.within(window.pue_upper + guard):
         return Outcome.COMPLIANT
     if window.pue_lower is not None and not rule.within(window.pue_lower - guard):
@@ -328,6 +336,7 @@ def _figures(rule: Rule, window: WindowResult) -> dict[str, Any]:
 def _p_within(rule: Rule, window: WindowResult) -> Fraction | None:
     if window.pue_upper is None or window.u_pue is None or rule.limit is None or _is_class_unknown(window):
         return None  # a probability from a class that was assumed would be an assumption with six decimals
+    # With `within`, because at the limit itself "<" and "<=" differ; a normal distribution does not know.
     if round_micro(window.u_pue) == 0:
         return Fraction(int(rule.within(window.pue_upper)))
     return probability_within(window.pue_upper, window.u_pue, rule.limit)
@@ -337,6 +346,7 @@ def _grade(rule: Rule, facts: Facts) -> tuple[Outcome, list[Reason]]:
     """Judge a certificate: it is evidence, never computed, and only what is on file counts."""
     if not facts.green_grade or not facts.green_grade_certificate:
         return Outcome.INSUFFICIENT_DATA, [Reason.CERTIFICATE_MISSING]
+    # As text: "1A" to "5A" differ in their first digit.
     if facts.green_grade < (rule.min_grade or ""):
         return Outcome.NON_COMPLIANT, [Reason.GRADE_TOO_LOW]
     if facts.green_grade_valid_to is None:
@@ -369,9 +379,11 @@ _FACT_JUDGES = {Kind.CERTIFICATE: _grade, Kind.SITING: _siting, Kind.INCENTIVE: 
 
 def _strictness(finding: Finding) -> tuple[bool, int, bool, Fraction, bool, str]:
     """Sort key: binding, standing, on PUE, lowest limit, strict comparison, name."""
+    # The text names the limit exactly: `show_pue` adds decimals until it does.
     limit = Fraction(finding.limit) if finding.limit is not None else Fraction(0)
     is_inclusive = finding.comparator in ("<=", ">")
     return (
+        # False sorts before True: binding first, with a limit first, "<" before "<=".
         not finding.binding,
         _standing(finding),
         finding.limit is None,

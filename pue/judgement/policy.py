@@ -118,6 +118,7 @@ class Predicate(Settings):
     @property
     def lacks_cutoff(self) -> bool:
         """True if the rule is about new facilities and no date says since when one is new."""
+        # "before" dates do not help: they end what is new and do not begin it.
         dated = self.approved_from or self.commissioned_from
         return bool({"new", "expansion"} & set(self.build)) and dated is None
 
@@ -200,6 +201,7 @@ class Classification(Settings):
     @field_validator("bands")
     @classmethod
     def _bands_ascend(cls, bands: tuple[Band, ...]) -> tuple[Band, ...]:
+        # Sorted without repetitions is itself: they ascend strictly.
         limits = [Fraction(band.up_to) for band in bands[:-1] if band.up_to is not None]
         if len(limits) != len(bands) - 1 or bands[-1].up_to is not None or sorted(set(limits)) != limits:
             raise ValueError("bands ascend by up_to, and only the last one has none")
@@ -267,6 +269,8 @@ class Rule:
     @property
     def is_inclusive(self) -> bool:
         """True if PUE exactly at the limit is still within it."""
+        # A limit is kept by what satisfies its comparator, a duty by what does not: "PUE > 1.5: retrofit" lets 1.5
+        # pass.
         return self.comparator in ("<=", ">")
 
     @property
@@ -288,11 +292,13 @@ class Rule:
 
     def covers(self, region: str) -> bool:
         """Whether a region (GB/T 2260 digits, or an ISO country code in front) lies in the jurisdiction."""
+        # GB/T 2260 nests by digits: 53 Yunnan, 5301 Kunming, 530102 one of its districts.
         return region.isdigit() if self.jurisdiction == "CN" else region.startswith(self.jurisdiction)
 
     def is_effective(self, on: date) -> bool:
         """Whether a day lies within the rule's own dates; an expired target keeps being reported."""
         started = self.effective_from is None or self.effective_from <= on
+        # Half-open: the first day without effect.
         ended = self.effective_to is not None and on >= self.effective_to
         return started and (not ended or self.status is Status.TARGET_EXPIRED)
 
@@ -369,8 +375,10 @@ _FOLDER = resources.files("pue") / "policies"
 
 
 def _rule(row: RuleTable, table: ProfileTable) -> Rule:
+    # What the row lacks, because its profile has it for all rules, is put in below.
     fields: dict[str, Any] = {field.name: getattr(row, field.name, None) for field in dataclasses.fields(Rule)}
     scale = {"scale": table.scale.model_dump(), "scale_source": table.scale_source}
+    # With defaults written out: a default that changes makes another version, too.
     digest = content_hash(row.model_dump(mode="json") | scale)
     fields |= {
         "profile": table.id,

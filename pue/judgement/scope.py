@@ -70,6 +70,8 @@ def scope(rule: Rule, facts: Facts) -> tuple[list[Reason], list[Reason]]:
         *_predicate(rule, facts),
     ]
     return (
+        # Three values: one condition that is known to fail decides, whatever the others are; `judge` asks in that
+        # order.
         [no for holds, no, _ in checks if holds is False],
         [unknown for holds, _, unknown in checks if holds is None and unknown is not None],
     )
@@ -80,12 +82,14 @@ def is_reclassified(rule: Rule, facts: Facts, earlier: Iterable[Facts]) -> bool:
 
     Asked for one day: grace periods and effective dates that pass are no change of the facility's class.
     """
+    # Of `_standing` and not of single reasons: who was and is out of scope for another reason has not changed class.
     return any(_standing(rule, replace(held, on=facts.on)) != _standing(rule, facts) for held in earlier)
 
 
 def _standing(rule: Rule, facts: Facts) -> tuple[bool, bool]:
     """Whether the rule is not about a facility, and whether that cannot be said."""
     out_of_scope, unknown = scope(rule, facts)
+    # What is missing matters only where nothing known decides.
     return bool(out_of_scope), bool(unknown) and not out_of_scope
 
 
@@ -95,8 +99,11 @@ def _predicate(rule: Rule, facts: Facts) -> list[Check]:
     racks = facts.standard_racks
     power = facts.it_power_kw
     scale = None if racks is None else rule.scale.of(racks)
+    # "" is a fact: it is registered that the facility stands outside all clusters. None is no fact.
     hub = None if facts.hub_cluster is None else "inside" if facts.hub_cluster else "outside"
     return [
+        # The order is that of the table in METHOD.md, "Finding", in which reasons are given. Build and stage are always
+        # registered, so nothing is missing for them.
         (not want.build or facts.build in want.build, Reason.BUILD_NOT_COVERED, None),
         (not want.stage or facts.stage in want.stage, Reason.STAGE_NOT_COVERED, None),
         (_holds(want.scale, scale, lambda s: s in want.scale), Reason.SCALE_NOT_COVERED, Reason.RACKS_UNKNOWN),
@@ -145,6 +152,7 @@ def _between(start: date | None, day: date | None, end: date | None) -> bool | N
 def _years_later(day: date, years: int) -> date:
     """The same day some years on; 29 February becomes 1 March."""
     try:
+        # Only 29 February has no such day in other years.
         return day.replace(year=day.year + years)
     except ValueError:
         return date(day.year + years, 3, 1)

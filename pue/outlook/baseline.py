@@ -61,6 +61,7 @@ class DailyEnergy:
     @property
     def overhead(self) -> Float64:
         """Overhead per IT energy, PUE - 1; NaN on days that are not usable. [-]"""
+        # 1 where it would divide by 0 or by what does not count; those days are NaN below.
         it_j = np.where(self.usable, self.it_j, 1)
         return np.where(self.usable, (self.total_j - self.it_j) / it_j, np.nan)
 
@@ -134,6 +135,7 @@ def fit_baseline(days: DailyEnergy) -> Baseline:
     overhead = days.overhead
     coefficients = least_squares(design, overhead)
     residual = overhead - weighted_sum(design, coefficients)
+    # Not the extremes: a day of outage or of test would widen the range for a year.
     low, high = np.quantile(days.it_j, (0.01, 0.99))
     return Baseline(
         has_weather=has_weather,
@@ -149,6 +151,8 @@ def fit_baseline(days: DailyEnergy) -> Baseline:
 def columns(days: DailyEnergy, load_j: float, *, has_weather: bool) -> Float64:
     """Regressors of the overhead per IT energy: 1, relative 1/load, and wet-bulb hinges or seasons. (C, D)"""
     it_j = np.where(days.it_j > 0, days.it_j, np.nan)
+    # Overhead = fixed + proportional: per IT energy the fixed part goes with 1 / load. At the mean load the column is
+    # 0.
     rows = [np.ones(len(days.day)), load_j / it_j - 1]
     if has_weather:
         rows += [np.maximum(0, days.wet_bulb_c - knot) for knot in KNOTS_C]
@@ -165,6 +169,8 @@ def least_squares(design: Float64, overhead: Float64) -> tuple[float, ...]:
     """
     others = len(design) - 2
     ridge = np.array([0.0, _LOAD_RIDGE, *[_WEATHER_RIDGE] * others])
+    # Least squares with ridge x (c - prior)^2 added for each coefficient: `ridge` comes onto the diagonal, ridge x
+    # prior to the right side. (C,), (C, C), (C,)
     prior = np.array([0.0, _FIXED_SHARE * float(np.mean(overhead)), *[0.0] * others])
     matrix = np.einsum("id,jd->ij", design, design) + np.diag(ridge)
     right = np.einsum("id,d->i", design, overhead) + ridge * prior
@@ -174,6 +180,7 @@ def least_squares(design: Float64, overhead: Float64) -> tuple[float, ...]:
 def weighted_sum(design: Float64, coefficients: Sequence[float]) -> Float64:
     """Sum of columns times coefficients, in a fixed order. (D,)"""
     result = np.zeros(design.shape[1])
+    # One column after the other, so that every machine adds in the same order and gets the same digits.
     for column, coefficient in zip(design, coefficients, strict=True):
         result = result + column * coefficient
     return result
@@ -181,10 +188,13 @@ def weighted_sum(design: Float64, coefficients: Sequence[float]) -> Float64:
 
 def _long_run_noise(day: Int64, residual: Float64) -> float:
     """From the spread of means over two weeks, which autocorrelated noise does not average out."""
+    # By the calendar and not by place: days that are not usable leave a batch with fewer, and half is enough.
     batch = (day - day[0]) // _BATCH_DAYS
     count = np.bincount(batch)
     full = count >= _BATCH_DAYS // 2
     means = np.bincount(batch, weights=residual)[full] / count[full]
+    # For independent noise of variance v a mean over 14 days has v / 14, and this is sqrt v; noise that lasts gives
+    # more.
     return math.sqrt(_BATCH_DAYS * float(np.var(means)))
 
 
@@ -197,6 +207,7 @@ def _solve(matrix: list[list[float]], right: list[float]) -> tuple[float, ...]:
         rows[column], rows[pivot] = rows[pivot], rows[column]
         if abs(rows[column][column]) < 1e-12:
             continue
+        # All other rows, above and below: what is left is a diagonal, and nothing has to be put in backwards.
         for row in range(size):
             if row != column:
                 factor = rows[row][column] / rows[column][column]

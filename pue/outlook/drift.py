@@ -54,6 +54,7 @@ class PageHinkley:
 
     def update(self, residual: float) -> PageHinkley:
         """State after one more day."""
+        # At first a mean of all days since the start; from 180 on one that forgets, in which the newest weighs 1/180.
         days = min(self.days + 1, MEMORY_DAYS)
         mean = self.mean + (residual - self.mean) / days
         return replace(self, days=days, mean=mean, excess=max(0.0, self.excess + residual - mean - self.delta))
@@ -121,13 +122,16 @@ def assess(days: DailyEnergy) -> Drift:
     ----------
     METHOD.md, "Drift".
     """
+    # The sum of one day is that day, and 0 if there is none.
     training = days.select(days.day < days.day[:1].sum() + TRAINING_DAYS)
+    # Days ascend, so those of training come first.
     after = days.select(slice(len(training.day), None))
     if training.usable.sum() < MIN_VALID_DAYS or len(after.day) == 0:
         return Drift(DriftState.LEARNING)
     baseline = fit_baseline(training)
     residual = baseline.residual(after)
     detector, alarms = watch(after.day, residual, tuned(baseline))
+    # NaN is the one number that does not equal itself: what is left are days with a residual.
     recent = residual[residual == residual][-_RECENT_DAYS:]
     excess = float(recent.mean()) if len(recent) else math.nan
     return Drift(_state(baseline, after, alarms, excess, detector.delta), alarms, baseline, detector, excess)
@@ -152,10 +156,13 @@ def watch(day: Int64, residual: Float64, detector: PageHinkley) -> tuple[PageHin
         if math.isnan(value):
             continue
         detector = detector.update(value)
+        # A drift begins on the first day of the excess that is still running: once it is 0 the days before are
+        # forgotten.
         since = [*since, (today, value)] if detector.excess > 0 else []
         if detector.alarm:
             level = sum(excess for _, excess in since) / len(since)
             alarms.append(Alarm(today, since[0][0], level))
+            # From the level reached on, or the same drift would alarm again and again.
             detector = detector.restart(level)
             since = []
     return detector, tuple(alarms)
@@ -165,6 +172,7 @@ def _state(
     baseline: Baseline, after: DailyEnergy, alarms: Sequence[Alarm], excess: float, dead_band: float
 ) -> DriftState:
     recent = after.select(after.usable).select(slice(-_STATE_DAYS, None))
+    # Less than half of them; without any day nothing has left the range.
     if 2 * int(baseline.believes(recent).sum()) < len(recent.day):
         return DriftState.OUT_OF_RANGE
     return DriftState.DRIFTING if alarms and excess > dead_band else DriftState.STEADY

@@ -92,6 +92,7 @@ def forecast(days: DailyEnergy, horizon_days: int = YEAR_DAYS) -> Forecast:
     return Forecast(
         day=days.day[-1] + ahead,
         pue=_trailing(days, overhead, it_j),
+        # (H,): the interval opens in proportion to the days ahead; NaN times anything is NaN.
         half_width=ahead * np.float64(_error_per_day(days)),
     )
 
@@ -127,6 +128,7 @@ def _project(days: DailyEnergy, horizon: int) -> tuple[Float64, float]:
     known = days.select(days.usable)
     if len(known.day) < MIN_VALID_DAYS:
         raise Fatal(f"a forecast needs {MIN_VALID_DAYS} usable days and got {len(known.day)}; wait for more data")
+    # By the calendar: two years back from the newest usable day, however many of them are usable.
     known = known.select(known.day > known.day[-1] - _FIT_DAYS)
     it_j = float(np.mean(known.it_j[-_RECENT_DAYS:]))
     coming = _coming_days(days, horizon, it_j)
@@ -135,6 +137,7 @@ def _project(days: DailyEnergy, horizon: int) -> tuple[Float64, float]:
     with_weather = known.select(np.isfinite(known.wet_bulb_c))
     if len(with_weather.day) >= MIN_VALID_DAYS:
         by_weather = _overhead(with_weather, coming, today, has_weather=True)
+        # Day by day, so that a hole in last year's weather costs that day only.
         overhead = np.where(np.isfinite(by_weather), by_weather, overhead)
     return overhead, it_j
 
@@ -144,12 +147,14 @@ def _overhead(known: DailyEnergy, coming: list[DailyEnergy], today: int, *, has_
     load_j = float(np.mean(known.it_j))
     design = _with_trend(known, load_j, today, has_weather=has_weather)
     coefficients = least_squares(design, known.overhead)
+    # What the fit leaves of the last days is taken to last: the fit over two years is slow to see a step.
     level = float(np.mean((known.overhead - weighted_sum(design, coefficients))[-_RECENT_DAYS:]))
     designs = [_with_trend(scenario, load_j, today, has_weather=has_weather) for scenario in coming]
     return level + _mean_of_known(np.stack([weighted_sum(each, coefficients) for each in designs]))
 
 
 def _with_trend(days: DailyEnergy, load_j: float, today: int, *, has_weather: bool) -> Float64:
+    # In years from today, so that the coefficient is the change of overhead in a year.
     trend = (days.day - today) / YEAR_DAYS
     return np.vstack([columns(days, load_j, has_weather=has_weather), trend])
 
@@ -157,12 +162,14 @@ def _with_trend(days: DailyEnergy, load_j: float, today: int, *, has_weather: bo
 def _coming_days(days: DailyEnergy, horizon: int, it_j: float) -> list[DailyEnergy]:
     """The coming days, once with the weather of each past year."""
     day = days.day[-1] + np.arange(1, horizon + 1)
+    # As total, too: a coming day's overhead is what is looked for, its total is never read.
     load = np.full(horizon, round(it_j))
     valid = np.ones(horizon, np.bool_)
     return [DailyEnergy(day, load, load, _weather_of(days, day - years * YEAR_DAYS), valid) for years in _WEATHER_YEARS]
 
 
 def _weather_of(days: DailyEnergy, wanted: Int64) -> Float64:
+    # A day behind the last one is cut to it, and differs: no weather.
     place = np.minimum(np.searchsorted(days.day, wanted), len(days.day) - 1)
     return np.where(days.day[place] == wanted, days.wet_bulb_c[place], np.nan)
 
@@ -181,6 +188,8 @@ def _trailing(days: DailyEnergy, overhead: Float64, it_j: float) -> Float64:
     total = np.concatenate((np.where(usable, days.total_j, 0), it_j * (1 + overhead)))
     it = np.concatenate((np.where(usable, days.it_j, 0), np.full(len(overhead), it_j)))
     day = np.concatenate((days.day, days.day[-1] + ahead))
+    # The year that ends with day d is (d - 365, d]: "right" begins behind the day a year before. By days, not by
+    # places, for past days can be missing; coming ones are complete, so `last` can be counted.
     first = np.searchsorted(day, day[-len(ahead) :] - YEAR_DAYS, side="right")
     last = len(days.day) + ahead
     return np.asarray(_sums(total, first, last) / _sums(it, first, last), np.float64)
@@ -194,6 +203,7 @@ def _sums(values: Float64, first: Int64, last: Int64) -> Float64:
 def _error_per_day(days: DailyEnergy) -> float:
     """Largest error per day ahead of forecasts from this facility's own past; NaN with fewer than three. [1/day]"""
     backs = range(_ORIGIN_STEP_DAYS, len(days.day), _ORIGIN_STEP_DAYS)
+    # What was known `back` days ago, and as many days to compare with since.
     pasts = [(days.select(days.day <= days.day[-1] - back), back) for back in backs]
     errors = [_worst_error(days, past, back) for past, back in pasts if past.usable.sum() >= _LEAST_PAST_DAYS]
     return max(errors) if len(errors) >= _MIN_ORIGINS else float("nan")
@@ -206,4 +216,5 @@ def _worst_error(days: DailyEnergy, past: DailyEnergy, horizon: int) -> float:
     usable = days.usable
     total, it = (_sums(np.where(usable, column, 0), first, last) for column in (days.total_j, days.it_j))
     ahead = np.arange(1, horizon + 1)
+    # From the 30th day ahead: before that one day's error divided by few days says nothing of the year.
     return float(np.max((np.abs(predicted - total / it) / ahead)[_RECENT_DAYS - 1 :]))
