@@ -69,11 +69,11 @@ class Flag(IntFlag):
     STUCK = 1 << 10
     """The register stood still although power flowed."""
     NEGATIVE = 1 << 11
-    """Negative power or energy on an import register."""
+    """Negative power or count on an import register, put aside or not integrated."""
     RANGE = 1 << 12
-    """A value outside int64's safe half or the meter's range."""
+    """A count outside int64's safe half or the register was put aside; or a leap that nothing confirms."""
     BALANCE = 1 << 13
-    """Parent and children disagree beyond their accuracy."""
+    """Meters contradict each other on this day: parent and children, or a ratio that cannot be."""
     LOSS_MODELLED = 1 << 14
     """A declared loss was added for a meter on the low-voltage side."""
     UNCALIBRATED = 1 << 15
@@ -81,12 +81,12 @@ class Flag(IntFlag):
     AMBIGUOUS = 1 << 16
     """A gap long enough for the register to wrap unseen."""
     SPIKE = 1 << 17
-    """A sample faster than the meter's maximum rate was put aside."""
+    """A reading that its neighbours contradict was put aside; of a gauge, one beyond its maximum power."""
     MISSING = 1 << 18
     """Nothing is known of this slot but its bound."""
     DECLARED_OUTAGE = 1 << 19
     """The operator declared an outage over this slot."""
     SLOW = 1 << 20
-    """A reading that took too long to say when it was true was set aside."""
+    """A reading that took more than a minute was set aside: nobody knows when it was true."""
     LIMIT_REFUTED = 1 << 21
     """The register rose faster than its declared maximum power, and its neighbours confirm it."""

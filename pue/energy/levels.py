@@ -105,7 +105,7 @@ def levels_of(points: Points, links: Int64, relation: Int64, versions: Sequence[
     Raises
     ------
     Fatal
-        If the curve passes `MAX_ENERGY_J`.
+        If levels and counts part by `MAX_ENERGY_J` or more.
     """
     events = links[(relation != Relation.PLAIN) & (relation != Relation.REFUTED)]
     wraps = links[relation == Relation.ROLLOVER]
@@ -267,7 +267,7 @@ def _above_limit_mj(
     chosen = (left, left + 1, index)
     level = [levels.at(one) for one in chosen]
     time = [time_ms[one] for one in chosen]
-    # The smallest numbers become 0, so that a year of levels fits; beyond int64 Python's integers take over.
+    # The smallest numbers become 0, so that a year at 50 MW fits; beyond that Python's integers take over.
     zero_j = min(int(one.min()) for one in level)
     zero_ms = min(int(one.min()) for one in time)
     highest_j = max(int(one.max()) for one in level) - zero_j

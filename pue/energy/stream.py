@@ -395,7 +395,6 @@ class SiteStream:
         # What waited first: `add` compares with the reading before this one, and `extend` takes ascending ones only.
         self._hand(meter, newest)
         touched = self._meters[meter].add(*self._table[:, newest, meter].tolist())
-        # This one included, so that it is not handed over again.
         self._handed[meter] = self._waiting
         self._learn(meter)
         return touched
