@@ -58,6 +58,15 @@ def test_what_is_unknown_in_between_adds_to_both_bounds() -> None:
     assert between(row(slots, 2), (0, 1), (1, 2), (0, 2)) == [(95, 150), (200, 206), (295, 356)]
 
 
+def test_what_is_no_number_of_joules_never_gets_in() -> None:
+    """Whole numbers, as floats err beyond 2**53; and truth values, where there is no limit to refute."""
+    absent = row(None, 1, max_power_w=0)
+    bounds = meter_bounds(absent, int64(0), int64(1))
+    columns = (absent.low_j, absent.doubted(np.array([True]), Flag.BALANCE).high_j, bounds.lower_j, bounds.upper_j)
+    assert {column.dtype for column in columns} == {np.dtype(np.int64)}
+    assert bounds.refuted.dtype == np.dtype(np.bool_)
+
+
 def test_energy_is_never_less_than_nothing() -> None:
     assert between(row(made_slots(5, 0, above_capped_j=[9, 0]), 1), (0, 1)) == [(0, 5)]
 

@@ -246,6 +246,7 @@ def test_a_refuted_limit_joins_no_registers_and_caps_nothing_beside_it() -> None
         pytest.param(0, Flag.LIMIT_REFUTED, id="nothing explains it"),
         pytest.param(29_998 << 23, Flag.LIMIT_REFUTED, id="nor resolution of a float32 register by a joule"),
         pytest.param(29_999 << 23, 0, id="resolution of a float32 register"),
+        pytest.param((29_999 << 23) - 100_000, 0, id="which is that of the greater count"),
     ],
 )
 def test_caps_that_contradict_each_other_refute_the_limit_at_their_edge(offset: int, mark: int) -> None:
@@ -260,7 +261,32 @@ def test_caps_that_contradict_each_other_refute_the_limit_at_their_edge(offset: 
     assert slots.flags.tolist() == [0, mark]
 
 
+def test_an_estimate_set_free_does_not_step_back_before_the_one_at_the_first_edge() -> None:
+    """The lag of 198.5 kJ less 90 counts as 100 + 60 x 0.1: 62.5 kJ and a joule more than 435 s x 100 W before it.
+
+    At 900 s at least 100 - 43.5 + 98.5 = 155 kJ, at most 100 + 46.5: set free, the line between them is at 51.7.
+    """
+    slots = register_slots(samples((435_000, 0), (1_335_000, 1), (1_350_000, 2)), [version(100_000, 100)])
+    assert slots.energy_j.tolist() == [0, 200_000 - 62_501]
+
+
+def test_each_reading_under_way_at_an_edge_caps_it_by_the_time_since_its_own_request() -> None:
+    """Asked for 20, 5 and 1 s before the edge, all showing the same: 1 kW x 1 s and a step. Alone, 40 kJ and a step."""
+    readings = (880_000, 880_000, 0), (895_000, 905_000, 0), (899_000, 910_000, 0), (940_000, 940_000, 40_000)
+    slots = register_slots(asked(*readings), [METER])
+    assert at(1, slots) == (0, 40_001, 0, 1001)
+
+
 # Unknown energy
+
+
+def test_a_lag_behind_a_reset_is_that_of_the_new_register() -> None:
+    """A kWh 15 s after the new register's first reply was there 2.1 MJ before: 15 s x 100 kW hold no more than that.
+
+    60 s before the first reading hold 6 MJ, and 810 s after the last one 81 less the 2.1 of its lead.
+    """
+    slots = register_slots(samples((60_000, 10), (75_000, 0), (90_000, 1)), [COARSE])
+    assert slots.unknown_j.tolist() == [6_000_000 + 1 + 81_000_000 - 2_100_000]
 
 
 def test_unknown_energy_lasts_from_the_request_on_its_left_to_the_reply_on_its_right() -> None:

@@ -250,6 +250,12 @@ def test_a_day_with_less_it_load_than_means_anything_has_no_ratio(
     assert codes(meters, 0, 2) == []
 
 
+def test_a_day_on_which_no_it_meter_was_there_yet_is_no_day_without_load() -> None:
+    later = replace(IT, from_ms=(MIDNIGHT + DAY) * SLOT_MS)
+    curve = three_days({MAIN: (5000, 5000, 5000), later: (3600, 3600, 3600)}, least_it_w=1)
+    assert window_result(curve, *day_of(curve, 0, 3)).contradictions == ()
+
+
 def test_only_it_meters_are_in_doubt_without_it_load() -> None:
     """On the second day 10 J a slot; a watt is 900."""
     limited = {MAIN: (5000, 5000, 5000), replace(IT, max_power_w=4): (3600, 10, 3600)}

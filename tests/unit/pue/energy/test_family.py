@@ -202,6 +202,15 @@ def test_a_child_whose_limit_is_refuted_is_bounded_by_its_parent_without_it() ->
     assert alone(child.free, 1) == (0, 200)
 
 
+def test_without_its_own_limit_a_child_may_show_its_class_more_than_its_parent_carried() -> None:
+    """A parent of 1 % that shows 200 carried up to 202.02, say 203; a child of 1 % shows that as up to 205.03."""
+    unread = made_slots(100, 0, 0, unknown_j=[0, 150, 0])
+    parent, own = ups(limit_rel=LIMIT), feed(limit_rel=LIMIT)
+    _, child = bounded_by_family(rows((made_slots(300, 200, 0), parent), (unread, own), count=2))
+    assert alone(child, 1) == (0, 150)
+    assert alone(child.without_limit(), 1) == (0, 206)
+
+
 # In windows
 
 

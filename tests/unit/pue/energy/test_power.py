@@ -155,6 +155,12 @@ def test_the_time_of_request_and_reply_widens_what_a_fastest_change_leaves_open(
     assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([1510], [1510])
 
 
+def test_each_part_of_what_is_left_open_is_rounded_up_by_itself() -> None:
+    """1001 ms: 20 x 1.001 x 1.001 / 4 = 5.01 J are 6, and 1.001 J for the step are 2."""
+    slots = power_slots(samples((0, 1000), (1001, 1000)), [version(1, 5000, max_ramp_w_per_s=20)])
+    assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([8], [8])
+
+
 def test_a_change_between_two_readings_leaves_the_line_between_them_open_too() -> None:
     """200 W in 10 s, the most there can be: 500 J, 200 x 10 / 8 = 250 for the line, 10 for the step."""
     slots = power_slots(samples((0, 1000), (10_000, 1200)), [version(1, 5000, max_ramp_w_per_s=20)])

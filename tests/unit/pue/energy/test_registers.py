@@ -208,6 +208,17 @@ def test_a_new_certificate_changes_nothing() -> None:
     assert flags(slots)[0] == 0
 
 
+def test_a_replacement_between_two_later_versions_counts_each_in_its_own() -> None:
+    """The first version has no reading; 10 J by the second, and a kJ by the third, which counts in kJ."""
+    rows = [
+        version(2, to_ms=1000),
+        version(1, from_ms=1000, to_ms=SLOT_MS // 2),
+        version(1000, from_ms=SLOT_MS // 2, replacement=(15, 7)),
+    ]
+    slots = register_slots(samples((2000, 5), (SLOT_MS // 2 + 1000, 8)), rows)
+    assert slots.energy_j.tolist() == [10 + 1000]
+
+
 def test_a_replacement_before_the_first_or_after_the_last_reading_adds_nothing() -> None:
     old, new = version(to_ms=SLOT_MS), version(from_ms=SLOT_MS, replacement=(5, 6))
     before = register_slots(samples((0, 1), (MINUTE_MS, 2)), [old, new])
@@ -562,6 +573,12 @@ def test_a_first_reading_that_the_others_contradict_is_no_spike() -> None:
     """Requests take a minute, so that in time alone the last reading could come before the second."""
     slots = register_slots(samples((0, 500), (1000, 100), (2000, 100), took_ms=MINUTE_MS), [version()])
     assert flags(slots) == [Flag.RESET | Flag.MISSING]
+
+
+def test_a_first_reading_with_a_mark_marks_the_energy_behind_it_only() -> None:
+    readings = [(place * SLOT_MS, place) for place in range(3)]
+    slots = register_slots(samples(*readings, quality=[Quality.CLOCK_UNSYNCED, 0, 0]), [version()])
+    assert [mark & Flag.SKEW for mark in flags(slots)] == [Flag.SKEW, 0, 0]
 
 
 def test_the_energy_before_a_second_reading_with_a_mark_is_marked_too() -> None:
