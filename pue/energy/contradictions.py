@@ -12,7 +12,7 @@ import numpy as np
 from pue.contract.quality import Flag
 from pue.contract.series import SLOT_MS
 from pue.energy.between import weighted_bounds
-from pue.energy.family import children_of, nodes_of
+from pue.energy.family import bounded_by_family, children_of, nodes_of
 from pue.energy.grid import Row
 from pue.energy.index import Bools
 from pue.energy.slots import Int64
@@ -39,7 +39,7 @@ def without_contradictions(
     Parameters
     ----------
     rows
-        Each term's slots.
+        Each term's slots, each by itself.
     days
         First slot of each facility-local day, and the end of the last one. (D + 1,)
     least_it_w
@@ -48,32 +48,63 @@ def without_contradictions(
     Returns
     -------
     tuple
-        The rows as they are believed, and the contradictions.
+        The rows as they are believed, bounded by each other, and the contradictions.
 
     References
     ----------
     METHOD.md, "Contradictions".
     """
-    believed = list(rows)
-    doubts: list[Doubt] = []
-    # Each family is looked at in `rows`, not in `believed`: all parents at once, so that their order does not matter.
-    for parent, family in _families(rows):
-        weighing_rows = [[rows[place] for place in member if rows[place].weighs] for member in family]
-        slots = _slots_of_days(days, _broken_days(weighing_rows, days))
-        _doubt(believed, doubts, f"{BALANCE_BROKEN}:{parent}", slots, [place for member in family for place in member])
+    court = _Court(rows, days)
+    believed = court.believed()
+    # Each family is looked at in the same rows: all parents at once, so that their order does not matter.
+    for parent, family in _families(believed):
+        weighing_rows = [[believed[place] for place in member if believed[place].weighs] for member in family]
+        members = [place for member in family for place in member]
+        court.doubt(f"{BALANCE_BROKEN}:{parent}", _broken_days(weighing_rows, days), members)
     weighing = [place for place, row in enumerate(rows) if row.weighs]
-    below_one = _slots_of_days(days, _days_below_one(believed, days))
-    _doubt(believed, doubts, PUE_BELOW_ONE, below_one, weighing)
-    idle = _slots_of_days(days, _idle_days(believed, days, least_it_w))
-    _doubt(believed, doubts, NO_IT_LOAD, idle, [place for place in weighing if rows[place].term.b])
-    return believed, tuple(doubts)
+    court.doubt(PUE_BELOW_ONE, _days_below_one(court.believed(), days), weighing)
+    it = [place for place in weighing if rows[place].term.b]
+    court.doubt(NO_IT_LOAD, _idle_days(court.believed(), days, least_it_w), it)
+    return court.believed(), tuple(court.doubts)
 
 
-def _doubt(rows: list[Row], doubts: list[Doubt], code: str, slots: Bools, places: Sequence[int]) -> None:
-    if slots.any():
-        doubts.append(Doubt(code, slots))
-        for place in places:
-            rows[place] = rows[place].doubted(slots, Flag.BALANCE)
+class _Court:
+    """Which slots of which rows are in doubt, and what the rows say without them.
+
+    Parameters
+    ----------
+    rows
+        Each term's slots, each by itself.
+    days
+        First slot of each day, and the end of the last one. (D + 1,)
+    """
+
+    def __init__(self, rows: Sequence[Row], days: Int64) -> None:
+        self.doubts: list[Doubt] = []
+        self._rows = rows
+        self._days = days
+        self._doubted = np.zeros((len(rows), int(days[-1])), np.bool_)
+        self._believed: list[Row] | None = None
+
+    def doubt(self, code: str, broken: Bools, places: Sequence[int]) -> None:
+        """Do not believe some rows on the days on which they contradict each other. (D,)"""
+        if broken.any():
+            slots = _slots_of_days(self._days, broken)
+            self.doubts.append(Doubt(code, slots))
+            self._doubted[list(places)] |= slots
+            self._believed = None
+
+    def believed(self) -> list[Row]:
+        """The rows, bounded by each other: slots in doubt say nothing of other meters, and nothing bounds them."""
+        if self._believed is None:
+            self._believed = self._without_doubted(bounded_by_family(self._without_doubted(self._rows)))
+        return self._believed
+
+    def _without_doubted(self, rows: Sequence[Row]) -> list[Row]:
+        return [
+            row.doubted(slots, Flag.BALANCE) if slots.any() else row
+            for row, slots in zip(rows, self._doubted, strict=True)
+        ]
 
 
 def _slots_of_days(days: Int64, chosen: Bools) -> Bools:

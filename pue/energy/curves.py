@@ -15,7 +15,6 @@ from pue.energy.versions import joules_up, power_mj
 
 # Twelve days. The product of two shorter times, doubled, and one time more are below 2**62.
 _SMALL_MS = 1 << 30
-_SAFE = 1 << 61
 # Every whole number up to twice this is a float.
 _WHOLE_FLOAT = float(1 << 52)
 
@@ -148,8 +147,8 @@ def slots_of_curve(curve: Curve, max_gap_ms: int, topology: int) -> Slots:
         start_ms=time_ms[:-1],
         energy_j=np.diff(edges.level_j),
         unknown_j=unknown_j,
-        under_j=_summed(place, free.under_j, time_ms),
-        over_j=_summed(place, free.over_j, time_ms),
+        under_j=summed(place, free.under_j, len(time_ms) - 1),
+        over_j=summed(place, free.over_j, len(time_ms) - 1),
         gap_ms=_gap_ms(curve, ascending(long, curve.unknown), time_ms),
         below_j=edges.below_j[:-1],
         above_j=edges.above_j[:-1],
@@ -224,7 +223,7 @@ def _gap_ms(curve: Curve, uncovered: Int64, edges: Int64) -> Int64:
     ends = np.concatenate((t1[:1], t1[uncovered + 1], edges[-1:]))
     # These intervals do not overlap, so a slot's pieces add up to no more than the slot.
     _, slot, from_ms, to_ms = _pieces(starts, ends, edges)
-    return _summed(slot, to_ms - from_ms, edges)
+    return summed(slot, to_ms - from_ms, len(edges) - 1)
 
 
 def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
@@ -245,8 +244,8 @@ def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
         for moment_ms in (from_ms, to_ms)
     ]
     is_bare = to_ms > unknown.bare_ms[stretch]
-    energy = _summed(slot, np.maximum(flowed[1] - flowed[0], is_bare), edges)
-    return energy, _summed(slot, to_ms - from_ms, edges) >= SLOT_MS
+    energy = summed(slot, np.maximum(flowed[1] - flowed[0], is_bare), len(edges) - 1)
+    return energy, summed(slot, to_ms - from_ms, len(edges) - 1) >= SLOT_MS
 
 
 def _pieces(starts: Int64, ends: Int64, edges: Int64) -> tuple[Int64, Int64, Int64, Int64]:
@@ -264,9 +263,9 @@ def _pieces(starts: Int64, ends: Int64, edges: Int64) -> tuple[Int64, Int64, Int
     return interval, slot, np.maximum(starts[interval], edges[slot]), np.minimum(ends[interval], edges[slot + 1])
 
 
-def _summed(slot: Int64, values: Int64, edges: Int64) -> Int64:
-    """Sum of values per slot, at most `MAX_ENERGY_J`. (S,)"""
-    result = np.zeros(len(edges) - 1, np.int64)
+def summed(slot: Int64, values: Int64, slots: int) -> Int64:
+    """Sum of values per slot, at most `MAX_ENERGY_J`. (N,), (N,) -> (S,)"""
+    result = np.zeros(slots, np.int64)
     # Values are never negative: a slot's sum is no more than that of all.
     if float(values.sum(dtype=np.float64)) < MAX_ENERGY_J:
         # `result[slot] += values` would keep only one of several values of one slot.

@@ -14,7 +14,6 @@ from pue.contract.errors import Fatal
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
 from pue.energy.contradictions import Doubt, without_contradictions
 from pue.energy.curves import bits_of
-from pue.energy.family import bounded_by_family
 from pue.energy.grid import Bools, Row, Term, cumulated, lay, span
 from pue.energy.slots import Int64, Slots
 from pue.energy.windows import local_day_edges
@@ -111,8 +110,6 @@ def facility_curve(
     used = tuple(term for term in terms if span(term, edges)[0] < span(term, edges)[1])
     rows = [lay(slots.get(term.key), term, edges) for term in used]
     _check_range(rows)
-    # In this order, as METHOD.md, "Bounds of a missing meter" has it.
-    rows = bounded_by_family(rows)
     rows, doubts = without_contradictions(rows, _days(from_ms, to_ms, zone), least_it_w)
     counted, gap_ms = _counted(rows, len(edges) - 1)
     return FacilityCurve(

@@ -189,24 +189,45 @@ class Row:
         return np.asarray(np.maximum(most_j - self.energy_j + self.above_j[:-1] + self.below_j[1:], 0), np.int64)
 
     def doubted(self, slots: Bools, mark: Flag) -> Row:
-        """The row with the energy of some slots unknown up to the meter's limit: meters contradict each other."""
+        """The row with the energy of some slots unknown up to the meter's limit: meters contradict each other.
+
+        Nothing joins energy across such slots, so the bounds of an edge beside them are part of the other slot.
+        """
         here = slots & self.active
+        row = self._cut_at(np.flatnonzero((here[1:] != here[:-1]) & self.active[1:] & self.active[:-1]) + 1, here)
         # W x 900 s. Without a maximum power nothing bounds the slot.
         limit_j = max(self.term.max_power_w, 0) * (SLOT_MS // 1000)
         return replace(
-            self,
+            row,
             energy_j=np.where(here, 0, self.energy_j),
-            low_j=np.where(here, 0, self.low_j),
-            high_j=np.where(here, limit_j, self.high_j),
+            low_j=np.where(here, 0, row.low_j),
+            high_j=np.where(here, limit_j, row.high_j),
             known=self.known & ~here,
             unbounded=np.where(here, limit_j == 0, self.unbounded),
             flags=np.where(here, self.flags | int(mark), self.flags),
             is_exact=False,
+            is_borrowed=self.is_borrowed & ~here,
             family_j=None if self.family_j is None else np.where(here, UNBOUNDED_J, self.family_j),
             bare=self.bare.doubted(slots, mark) if self.bare else None,
             # Doubt bounds the slots by P x 900 s, which this row does not believe.
             free=self.free.doubted(slots, mark).without_limit() if self.free else None,
         )
+
+    def _cut_at(self, edges: Int64, here: Bools) -> Row:
+        """The row with the bounds of some edges in the slot beside each that is not in doubt, and none at the edge."""
+        if len(edges) == 0:
+            return self
+        low, high, below, above = (column.copy() for column in (self.low_j, self.high_j, self.below_j, self.above_j))
+        starts = edges[~here[edges]]
+        ends = edges[here[edges]]
+        # As where a term begins and ends, below (`_with_ends`); one slot can lie between two doubts, hence in turn.
+        low[starts] -= above[starts]
+        high[starts] += below[starts]
+        low[ends - 1] -= below[ends]
+        high[ends - 1] += above[ends]
+        below[edges] = 0
+        above[edges] = 0
+        return replace(self, low_j=low, high_j=high, below_j=below, above_j=above, is_exact=False)
 
     def without_limit(self) -> Row:
         """The row with no bound of what is unknown but what other meters give."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.curves import Curve, Edges, Freedom, Unknown, inner_edges, share, slots_of_curve
+from pue.energy.curves import Curve, Edges, Freedom, Unknown, inner_edges, share, slots_of_curve, summed
 from pue.energy.index import Bools
 from pue.energy.points import Points, points_of
 from pue.energy.registers import quality_marks
@@ -19,7 +19,7 @@ from pue.energy.slots import Int64, Samples, Slots
 from pue.energy.versions import RegisterVersion, joules_up, merged, power_mj, rounded, scaled
 
 _REFUTED_J = 1 << 56
-"""More than any meter carries in a slot, and small enough to be added up. [J]"""
+"""More than any meter carries in a slot. [J]"""
 
 
 def power_slots(
@@ -183,7 +183,8 @@ def _near_readings_j(points: Points, versions: Sequence[RegisterVersion], is_unk
     |p' - p| D / 8 inside. A reading is true some time between request and reply, and cut off to whole steps.
     Readings further apart than R allows refute it: then nothing is near.
     """
-    near = np.zeros(len(slots), np.int64)
+    slot = [np.empty(0, np.int64)]
+    off = [np.empty(0, np.int64)]
     version_of = points.version_of(np.arange(len(is_unknown), dtype=np.int64))
     first = (points.t1_ms[:-1] - slots.start_ms[0]) // SLOT_MS
     # Half-open, so that an interval which ends at an edge has no part in the slot behind it.
@@ -191,10 +192,11 @@ def _near_readings_j(points: Points, versions: Sequence[RegisterVersion], is_unk
     for index, version in enumerate(versions):
         mine = np.flatnonzero(~is_unknown & (version_of == index))
         off_j = _off_j(points, mine, version)
-        np.add.at(near, first[mine], off_j)
         # In full to both slots: where in the interval the load left the line is not known.
-        np.add.at(near, last[mine], np.where(last > first, 1, 0)[mine] * off_j)
-    return np.minimum(near, MAX_ENERGY_J)
+        in_two = last[mine] > first[mine]
+        slot += (first[mine], last[mine][in_two])
+        off += (off_j, off_j[in_two])
+    return summed(np.concatenate(slot), np.concatenate(off), len(slots))
 
 
 def _off_j(points: Points, left: Int64, version: RegisterVersion) -> Int64:
@@ -204,6 +206,10 @@ def _off_j(points: Points, left: Int64, version: RegisterVersion) -> Int64:
     reply_ms = np.maximum(took_ms[left], took_ms[left + 1])
     span_ms = points.t1_ms[left + 1] - points.t1_ms[left]
     change = np.abs(points.count[left + 1] - points.count[left])
+    longest_ms = int((span_ms + 4 * reply_ms).max(initial=0))
+    if max(ramp * longest_ms**2, int(change.max(initial=0)) * version.step_j.numerator * longest_ms) >= MAX_ENERGY_J:
+        # Beyond int64, as with 20 MW/s and readings 15 minutes apart: Python's integers are as exact, and slow.
+        span_ms, reply_ms, change = (column.astype(object) for column in (span_ms, reply_ms, change))
     # In W, rounded up; the fastest change counts from request to reply, and a step hides in either reading.
     change_w = -(-change * version.step_j.numerator // version.step_j.denominator)
     step_w = ceil(version.step_j)
@@ -213,4 +219,5 @@ def _off_j(points: Points, left: Int64, version: RegisterVersion) -> Int64:
     hidden = -(-step_w * span_ms // 1000)
     # Both readings may be off by their own time under way, and by a step.
     is_kept = change_w <= ramp * (span_ms + 2 * reply_ms) // 1000 + step_w
-    return np.where(is_kept, area + bend + hidden, _REFUTED_J)
+    off = np.minimum(area + bend + hidden, _REFUTED_J)
+    return np.where(is_kept, off, _REFUTED_J).astype(np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import cache
@@ -110,16 +110,15 @@ class Facility:
             cells, edges = lay_out(term, {s.start_ms: s for s in slots.get(term.meter, ())}, self.starts)
             self.cells.append(cells)
             self.edges.append(edges)
-        self.before = [{i: replace(cell) for i, cell in cells.items()} for cells in self.cells]
         self.marked = frozenset(
             k for k, cells in enumerate(self.cells) if any("LIMIT_REFUTED" in c.marks for c in cells.values())
         )
         self.broken: set[tuple[int, int]] = set()
+        self.contradictions: list[tuple[int, int, str]] = []
+        self.find_contradictions()
         self.by_others = {
             (k, i) for k, cells in enumerate(self.cells) for i in cells if self.open_energy(k, i, False)[2]
         }
-        self.contradictions: list[tuple[int, int, str]] = []
-        self.find_contradictions()
 
     # Bounds of a missing meter
 
@@ -142,11 +141,11 @@ class Facility:
         return (found.below, found.above) if is_alone else (found.below_capped, found.above_capped)
 
     def low(self, k: int, i: int, is_alone: bool) -> int:
-        cell = self.before[k][i]
+        cell = self.cells[k][i]
         return cell.low_alone if is_alone else cell.low
 
     def high(self, k: int, i: int, is_alone: bool) -> int | None:
-        cell = self.before[k][i]
+        cell = self.cells[k][i]
         return cell.high_alone if is_alone else cell.high
 
     @cache  # noqa: B019
@@ -163,7 +162,7 @@ class Facility:
             leasts = []
             mosts: list[int | None] = []
             for k in present:
-                energy = self.before[k][i].energy
+                energy = self.cells[k][i].energy
                 below_start, above_start = self.edge(k, i, k in alone)
                 below_end, above_end = self.edge(k, i + 1, k in alone)
                 high = self.high(k, i, k in alone)
@@ -201,7 +200,7 @@ class Facility:
     def open_energy(self, k: int, i: int, is_alone: bool) -> tuple[int, int | None, bool]:
         """Low and high of a term in a slot: its own, or step 5 where unknown; and whether other meters narrow it."""
         term = self.terms[k]
-        cell = self.before[k][i]
+        cell = self.cells[k][i]
         low = self.low(k, i, is_alone)
         high = self.high(k, i, is_alone)
         if (k, i) in self.broken:
@@ -242,17 +241,11 @@ class Facility:
             for day in days
             if self.is_balance_broken(day, parent, children)
         ]
-        for parent, children, day in broken:
-            self.make_unknown(day, {parent, *children})
-            self.contradictions.append((day[0], day[-1] + 1, f"balance_broken:{parent}"))
-        for day in days:
-            if self.is_below_one(day):
-                self.make_unknown(day, {t.meter for t in self.terms if t.weighs})
-                self.contradictions.append((day[0], day[-1] + 1, "pue_below_one"))
-        for day in days:
-            if self.is_without_load(day):
-                self.make_unknown(day, {t.meter for t in self.terms if t.b != 0})
-                self.contradictions.append((day[0], day[-1] + 1, "no_it_load"))
+        self.make_unknown([(day, {parent, *children}, f"balance_broken:{parent}") for parent, children, day in broken])
+        weighing = {t.meter for t in self.terms if t.weighs}
+        self.make_unknown([(day, weighing, "pue_below_one") for day in days if self.is_below_one(day)])
+        it = {t.meter for t in self.terms if t.b != 0}
+        self.make_unknown([(day, it, "no_it_load") for day in days if self.is_without_load(day)])
 
     def weighing_families(self) -> list[tuple[str, list[str]]]:
         weighing = list(dict.fromkeys(t.meter for k, t in enumerate(self.terms) if t.weighs and self.cells[k]))
@@ -302,18 +295,38 @@ class Facility:
                         opened += edge.below_capped + edge.above_capped
         return excess > ceil_root(ERRORS**2 * square) + STEPS * steps + opened
 
-    def make_unknown(self, day: Sequence[int], meters: set[str]) -> None:
-        """Their energy on that day is unknown, between 0 and P x time, uncounted and marked."""
-        for k, term in enumerate(self.terms):
-            if term.meter not in meters:
-                continue
-            for i in day:
-                if i in self.cells[k]:
+    def make_unknown(self, found: Sequence[tuple[Sequence[int], set[str], str]]) -> None:
+        """Energy of meters on days is unknown, between 0 and P x time, uncounted and marked; nothing joins across."""
+        for day, meters, code in found:
+            self.contradictions.append((day[0], day[-1] + 1, code))
+            for k, term in enumerate(self.terms):
+                if term.meter not in meters:
+                    continue
+                for i in set(day) & set(self.cells[k]):
                     cell = self.cells[k][i]
                     self.broken.add((k, i))
-                    cell.energy = 0
+                    cell.energy = cell.low = cell.low_alone = 0
+                    cell.high = term.power_w * SLOT_S if term.power_w else None
+                    cell.high_alone = None
                     cell.is_unknown = True
                     cell.marks = cell.marks | {"BALANCE"}
+        for k in range(len(self.terms)):
+            for e in range(1, len(self.starts)):
+                self.cut(k, e)
+        Facility.flowed.cache_clear()
+
+    def cut(self, k: int, e: int) -> None:
+        """Bounds of an edge between a slot that is believed and one that is not are part of the former."""
+        cells = self.cells[k]
+        before, after = (k, e - 1) in self.broken, (k, e) in self.broken
+        if before == after or e - 1 not in cells or e not in cells:
+            return
+        edge = self.edges[k][e]
+        if before:
+            widen(cells[e], edge.above_capped, edge.below_capped, edge.above, edge.below)
+        else:
+            widen(cells[e - 1], edge.below_capped, edge.above_capped, edge.below, edge.above)
+        self.edges[k][e] = EdgeBounds()
 
     def known(self, day: Sequence[int]) -> list[int]:
         """Energy of each term. [J]"""

@@ -58,6 +58,23 @@ def test_what_is_unknown_in_between_adds_to_both_bounds() -> None:
     assert between(row(slots, 2), (0, 1), (1, 2), (0, 2)) == [(95, 150), (200, 206), (295, 356)]
 
 
+def test_nothing_joins_energy_across_a_slot_in_doubt() -> None:
+    """Up to 900 J in it. The slot before is open by 2 and 20 at its end, the one after by 30 and 3 at its start.
+
+    0 to 3: 100 + 300, less 10 + 2 + 30 + 4; and 900 more, with 1 + 20 + 3 + 40. 2 to 3 begins where nothing joins.
+    """
+    doubted = row(EDGED, 3).doubted(np.array([False, True, False]), Flag.BALANCE)
+    assert between(doubted, (0, 3), (2, 3)) == [(400 - 46, 1300 + 64), (300 - 34, 300 + 43)]
+    assert pairs(meter_bounds(doubted.doubted(np.array([False, True, False]), Flag.BALANCE), int64(0), int64(3))) == [
+        (400 - 46, 1300 + 64)
+    ]
+
+
+def test_a_slot_between_two_in_doubt_is_open_at_both_its_ends() -> None:
+    doubted = row(EDGED, 3).doubted(np.array([True, False, True]), Flag.BALANCE)
+    assert between(doubted, (1, 2)) == [(200 - 20 - 3, 200 + 2 + 30)]
+
+
 def test_what_is_no_number_of_joules_never_gets_in() -> None:
     """Whole numbers, as floats err beyond 2**53; and truth values, where there is no limit to refute."""
     absent = row(None, 1, max_power_w=0)

@@ -17,7 +17,7 @@ from pue.energy.facility import FacilityCurve, facility_curve
 from pue.energy.grid import Row, Term, lay
 from pue.energy.rolling import window_result
 from pue.energy.slots import Slots
-from tests.unit.pue.meters import int64, made_slots, term
+from tests.unit.pue.meters import int64, key, made_slots, term
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 MIDNIGHT = 16 * 4
@@ -228,6 +228,19 @@ def test_fractions_of_a_weight_are_exact_in_the_ratio() -> None:
     assert codes(meters, 0, 1) == ["pue_below_one"]
     meters = {replace(MAIN, a=Fraction(1, 3)): made_slots(300_000, 0), IT: made_slots(99_999, 0)}
     assert codes(meters, 0, 1) == []
+
+
+def test_a_meter_in_doubt_bounds_no_other() -> None:
+    """A branch shows ten times what its feeder does; the mains, unread in the second slot, need not carry that."""
+    mains = made_slots(1000, 0, 0, unknown_j=[0, 5000, 0])
+    feeder = replace(IT, key=key("feeder"), parent=MAIN.key.meter)
+    branch = replace(IT, key=key("branch"), parent="feeder")
+    energies = {MAIN: mains, feeder: made_slots(600, 600, 0), branch: made_slots(6000, 6000, 0)}
+    curve = facility_curve({meter.key: slots for meter, slots in energies.items()}, list(energies), 0, 2 * SLOT_MS)
+    result = window_result(curve, 0, 2 * SLOT_MS)
+    assert result.contradictions == ("balance_broken:feeder",)
+    assert (result.total_lower_j, result.total_upper_j) == (1000, 6000)
+    assert "bounds_from_other_meters:main" not in result.reasons
 
 
 # IT equipment that does nothing

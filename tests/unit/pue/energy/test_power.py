@@ -161,6 +161,20 @@ def test_each_part_of_what_is_left_open_is_rounded_up_by_itself() -> None:
     assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([8], [8])
 
 
+def test_a_second_s_worth_of_refutations_adds_up_to_no_more_than_there_is() -> None:
+    """900 readings a second apart, each refuting 1 W/s: nothing is near, and 1 MW bounds the slot."""
+    readings = [(second * 1000, 400_000 + 200_000 * (second % 2)) for second in range(901)]
+    slots = power_slots(samples(*readings), [version(1, 10**6, max_ramp_w_per_s=1)])
+    assert (slots.under_j.tolist()[0], slots.over_j.tolist()[0]) == (450_000_000, 450_000_000)
+
+
+@pytest.mark.parametrize("ramp", [10**7, 2 * 10**7, 10**9])
+def test_no_fastest_change_is_too_fast_to_count_with(ramp: int) -> None:
+    """15 minutes apart even 10 MW/s leave all open that 1 MW can carry: 900 MJ, of which 90 are counted."""
+    slots = power_slots(samples((0, 100_000), (SLOT_MS, 100_000)), [version(1, 10**6, max_ramp_w_per_s=ramp)])
+    assert (slots.under_j.tolist(), slots.over_j.tolist()) == ([90_000_000, 0], [810_000_000, 0])
+
+
 def test_a_change_between_two_readings_leaves_the_line_between_them_open_too() -> None:
     """200 W in 10 s, the most there can be: 500 J, 200 x 10 / 8 = 250 for the line, 10 for the step."""
     slots = power_slots(samples((0, 1000), (10_000, 1200)), [version(1, 5000, max_ramp_w_per_s=20)])
