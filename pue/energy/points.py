@@ -86,8 +86,6 @@ class Points:
         First point of each of R runs of one version, and the version's index. (R,)
     marks
         All quality bits that occur.
-    declared
-        Points that are readings declared with a replacement, ascending.
     aside_ms, aside
         Times and marks of readings put aside, and of conflicts. (K,)
     beside
@@ -101,7 +99,6 @@ class Points:
     starts: Int64
     versions: Int64
     marks: int
-    declared: Int64
     aside_ms: Int64
     aside: Int64
     beside: Neighbours | None = None
@@ -138,7 +135,6 @@ class Points:
             quality=np.delete(self.quality, index),
             # Places move up by the number of points that are removed before them.
             starts=self.starts - np.searchsorted(index, self.starts),
-            declared=self.declared - np.searchsorted(index, self.declared),
             aside_ms=np.concatenate((self.aside_ms, self.t1_ms[index])),
             aside=np.concatenate((self.aside, np.full(len(index), int(mark)))),
             beside=None,
@@ -188,7 +184,6 @@ def points_of(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: b
                 starts=start,
                 versions=start,
                 marks=scan.marks,
-                declared=_NONE,
                 aside_ms=_NONE,
                 aside=_NONE,
                 beside=scan.beside,
@@ -352,7 +347,6 @@ def _cleaned(samples: Samples, versions: Sequence[RegisterVersion], *, gauge: bo
         starts=starts,
         versions=version[starts],
         marks=int(np.bitwise_or.reduce(kept.quality, initial=0)),
-        declared=np.empty(0, np.int64),
         aside_ms=np.concatenate((columns.t1_ms[aside], clashes, slow)),
         aside=np.concatenate((problem[aside], conflict, np.full_like(slow, int(Flag.SLOW)))),
     )

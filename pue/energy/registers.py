@@ -87,7 +87,6 @@ def _with_declared(points: Points, moment_ms: int, index: int, counts: tuple[int
         quality=np.insert(points.quality, place, (0, 0)),
         starts=starts,
         versions=versions[starts],
-        declared=np.concatenate((points.declared, (place, place + 1))),
         beside=None,
     )
 

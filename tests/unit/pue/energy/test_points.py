@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from pue.contract.quality import Flag
@@ -77,13 +75,13 @@ def test_a_pair_is_plain_if_its_rise_is_none_even_of_the_shorter_of_both_times(r
     assert points_of(late, [version(1, 1000)])[1].tolist() == suspects
 
 
-def test_points_that_are_put_aside_leave_runs_and_declared_readings_in_place() -> None:
-    """Points 1 of the first and 4 of the second version go: the run starts at 2, its declared reading is 2 too."""
+def test_points_that_are_put_aside_leave_runs_in_place() -> None:
+    """Points 1 of the first and 4 of the second version go: the second run starts at 2."""
     versions = [version(to_ms=3 * MINUTE_MS), version(2, from_ms=3 * MINUTE_MS)]
     points, _ = points_of(samples(*((place * MINUTE_MS, place) for place in range(6))), versions)
     assert (points.starts.tolist(), points.versions.tolist()) == ([0, 3], [0, 1])
-    left = replace(points, declared=int64(3)).without(int64(1, 4), Flag.SPIKE)
+    left = points.without(int64(1, 4), Flag.SPIKE)
     assert left.count.tolist() == [0, 2, 3, 5]
-    assert (left.starts.tolist(), left.declared.tolist()) == ([0, 2], [2])
+    assert left.starts.tolist() == [0, 2]
     assert (left.aside_ms.tolist(), left.aside.tolist()) == ([MINUTE_MS, 4 * MINUTE_MS], [Flag.SPIKE] * 2)
     assert points.without(int64(), Flag.SPIKE) is points
