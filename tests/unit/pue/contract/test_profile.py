@@ -59,6 +59,11 @@ def test_every_profile_is_in_a_file_of_its_own_name_and_names_its_source() -> No
         assert profile.spec.resolution
 
 
+def test_every_profile_counts_before_its_transformers_or_has_none() -> None:
+    """By the documents each profile names: PM5xxx, A44, B24 hold their ratios, the others measure without any."""
+    assert {profile.spec.side for profile in builtin_meter_profiles().values()} == {"primary"}
+
+
 GOOD = """id = "m"
 model = "M"
 interface = "modbus-tcp"
@@ -66,6 +71,7 @@ firmware = "any"
 source = "manual"
 status = "bench"
 resolution = "1 Wh"
+side = "secondary"
 
 [modbus]
 fc = 3
@@ -111,28 +117,30 @@ def test_all_mistakes_of_one_vector_are_named() -> None:
     with pytest.raises(Fatal) as caught:
         load_meter_profile(text, "m.toml")
     assert str(caught.value).splitlines() == [
-        "m.toml:15 energy_import: has no test vector; add raw bytes from a manual or a capture, "
+        "m.toml:16 energy_import: has no test vector; add raw bytes from a manual or a capture, "
         "with the count they mean",
-        "m.toml:15 energy_import: a test vector needs the quantity, its raw bytes and its expected count",
-        "m.toml:21 power: test vector 'FFFF' decodes to -1, expected 1",
+        "m.toml:16 energy_import: a test vector needs the quantity, its raw bytes and its expected count",
+        "m.toml:22 power: test vector 'FFFF' decodes to -1, expected 1",
     ]
 
 
 MISTAKES = {
-    "address beyond 65535": ("addr = 100\n", "addr = 190076\n", r"m\.toml:16 quantity\.energy_import\.addr: .*65535"),
-    "missing unit": ('unit = "Wh"\n', "", r"m\.toml:15 quantity\.energy_import\.unit: missing; add it"),
-    "unknown unit": ('"Wh"\n', '"Ws"\n', r"m\.toml:15 energy_import: unit 'Ws' is unknown"),
-    "unit of another quantity": ('"Wh"\n', '"W"\n', r"m\.toml:15 energy_import: unit 'W' does not measure"),
-    "unknown quantity": ("[quantity.power]", "[quantity.powwer]", r"m\.toml:21 powwer: quantity 'powwer' is unknown"),
+    "address beyond 65535": ("addr = 100\n", "addr = 190076\n", r"m\.toml:17 quantity\.energy_import\.addr: .*65535"),
+    "missing unit": ('unit = "Wh"\n', "", r"m\.toml:16 quantity\.energy_import\.unit: missing; add it"),
+    "unknown unit": ('"Wh"\n', '"Ws"\n', r"m\.toml:16 energy_import: unit 'Ws' is unknown"),
+    "unit of another quantity": ('"Wh"\n', '"W"\n', r"m\.toml:16 energy_import: unit 'W' does not measure"),
+    "unknown quantity": ("[quantity.power]", "[quantity.powwer]", r"m\.toml:22 powwer: quantity 'powwer' is unknown"),
     "value beyond the last register": ("addr = 102", "addr = 65535", None),
-    "split value": ("addr = 102", "addr = 101", r"m\.toml:21 power: begins at 101, inside 'energy_import'"),
-    "u32 over the end": ("addr = 100", "addr = 65535", r"m\.toml:15 energy_import: ends at address 65536, beyond"),
-    "no test vector": ('power = "FFFF"', 'power2 = "FFFF"', r"m\.toml:21 power: has no test vector"),
-    "wrong test vector": ("= -1 }", "= 1 }", r"m\.toml:21 power: test vector 'FFFF' decodes to -1, expected 1"),
+    "split value": ("addr = 102", "addr = 101", r"m\.toml:22 power: begins at 101, inside 'energy_import'"),
+    "u32 over the end": ("addr = 100", "addr = 65535", r"m\.toml:16 energy_import: ends at address 65536, beyond"),
+    "no test vector": ('power = "FFFF"', 'power2 = "FFFF"', r"m\.toml:22 power: has no test vector"),
+    "wrong test vector": ("= -1 }", "= 1 }", r"m\.toml:22 power: test vector 'FFFF' decodes to -1, expected 1"),
     "vector of an unknown quantity": ('"FFFF" }', '"FFFF", volts = "00E6" }', r"^m\.toml:1 volts: a test vector needs"),
-    "unknown key": ("gap = 0", "gapp = 0", r"m\.toml:12 modbus\.gapp: unknown key"),
-    "read too short for a value": ("max_regs = 125", "max_regs = 3", r"m\.toml:11 modbus\.max_regs"),
-    "writing function code": ("fc = 3", "fc = 6", r"m\.toml:10 modbus\.fc"),
+    "unknown key": ("gap = 0", "gapp = 0", r"m\.toml:13 modbus\.gapp: unknown key"),
+    "read too short for a value": ("max_regs = 125", "max_regs = 3", r"m\.toml:12 modbus\.max_regs"),
+    "writing function code": ("fc = 3", "fc = 6", r"m\.toml:11 modbus\.fc"),
+    "no side": ('side = "secondary"\n', "", r'm\.toml:1 side: missing; add side = "primary" if .*, side = "secondary"'),
+    "unknown side": ('"secondary"', '"both"', r"m\.toml:8 side: .*'primary' or 'secondary' \(it is 'both'\)"),
     "unknown interface": ('"modbus-tcp"', '"bacnet"', r"m\.toml:1 interface: 'bacnet' is unknown"),
     "not TOML": ("id = ", "id == ", r"m\.toml: not TOML"),
 }
