@@ -44,8 +44,8 @@ class FacilitySpec:
         return f"{self.id}-a1"
 
 
-def _incomers(ct: str, pt: str, max_power_w: int, accuracy: str) -> tuple[MeterSpec, MeterSpec]:
-    """Both incoming feeders, on the first bus; their registers hold secondary energy."""
+def _incomers(max_power_w: int, accuracy: str, pt_class: str = "") -> tuple[MeterSpec, MeterSpec]:
+    """Both incoming feeders, on the first bus, with transformers whose ratios are set in the meters themselves."""
     first = MeterSpec(
         id="main-a",
         name="1号进线",
@@ -55,11 +55,9 @@ def _incomers(ct: str, pt: str, max_power_w: int, accuracy: str) -> tuple[MeterS
         link="bus1",
         max_power_w=max_power_w,
         a="1",
-        ct=ct,
-        pt=pt,
         meter_class=accuracy,
         ct_class=accuracy.replace("1", "0.5"),
-        pt_class="" if pt == "1" else "0.2",
+        pt_class=pt_class,
     )
     return first, replace(first, id="main-b", name="2号进线", name_en="Incomer B", feed="main-b", unit_id=2)
 
@@ -153,7 +151,7 @@ KUNMING = FacilitySpec(
     green_grade="4A",
     plant=PlantSpec(5200, 0.06, Climate(11.5, 6.0, 2.0, 1.2), pue_ttm=1.25, office_kw=60),
     meters=(
-        *_incomers("400/5", "10000/100", 9_000_000, "0.2S"),
+        *_incomers(9_000_000, "0.2S", "0.2"),
         *_ups_outputs("abb-b23", 6_000_000, "0.2S"),
         _office(150_000),
     ),
@@ -176,7 +174,7 @@ YUXI = FacilitySpec(
     green_grade="4A",
     plant=PlantSpec(7000, 0.10, Climate(13.0, 5.5, 2.2, 1.2), pue_ttm=1.272, drift=Drift(75, 1.335)),
     meters=(
-        *_incomers("600/5", "10000/100", 13_000_000, "0.2S"),
+        *_incomers(13_000_000, "0.2S", "0.2"),
         *_ups_outputs("abb-b23", 9_000_000, "0.2S"),
         _cooling(6_000_000),
     ),
@@ -198,7 +196,7 @@ QUJING = FacilitySpec(
     commissioned_on="2015-11-01",
     plant=PlantSpec(1100, 0.02, Climate(11.0, 6.5, 2.2, 1.5), 1.58, ups_loss=0.09, cooling_per_c=0.015),
     meters=(
-        *_incomers("2500/5", "1", 1_600_000, "0.5S"),
+        *_incomers(1_600_000, "0.5S"),
         *_rows("raritan-px2", 500_000, "1"),
     ),
 )
@@ -219,7 +217,7 @@ DALI = FacilitySpec(
     commissioned_on="2018-04-01",
     plant=PlantSpec(2000, 0.03, Climate(11.5, 5.0, 2.4, 1.0), 1.42, ups_loss=0.07, cooling_per_c=0.02, office_kw=40),
     meters=(
-        *_incomers("200/5", "10000/100", 4_000_000, "0.5S"),
+        *_incomers(4_000_000, "0.5S", "0.2"),
         *_ups_outputs("abb-b23", 2_600_000, "0.5S"),
         _office(100_000),
     ),
@@ -255,7 +253,7 @@ HONGHE = FacilitySpec(
     approved_on="2017-02-28",
     commissioned_on="2019-06-01",
     plant=PlantSpec(900, 0.02, Climate(15.0, 5.0, 2.0, 1.2), 1.45, ups_loss=0.08, cooling_per_c=0.015),
-    meters=(*_incomers("2000/5", "1", 1_300_000, "0.5S"), *_troubled_rows()),
+    meters=(*_incomers(1_300_000, "0.5S"), *_troubled_rows()),
     agent_off_ms=((-150 * DAY_MS, -150 * DAY_MS + 30 * HOUR_MS),),
 )
 

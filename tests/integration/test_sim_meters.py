@@ -73,13 +73,13 @@ def initial_of(simulation: Simulation, facility: str, meter: str) -> int:
     return next(each.initial_count for each in site.meters if each.spec.id == meter)
 
 
-def test_pm5xxx_energy_is_a_big_endian_int64_of_secondary_watt_hours(simulation: Simulation) -> None:
+def test_pm5xxx_energy_is_a_big_endian_int64_of_primary_watt_hours(simulation: Simulation) -> None:
     reply = modbus(simulation.ports["km01"]["bus1"], 1, 3, 3203, 4)
     assert reply is not None
     assert reply[:2] == bytes((3, 8))
     (shown,) = struct.unpack(">q", reply[2:])
     initial = initial_of(simulation, "km01", "main-a")
-    perfect = true_counts(simulation, "km01", "main-a", Fraction(3600 * 8000), initial)
+    perfect = true_counts(simulation, "km01", "main-a", Fraction(3600), initial)
     assert shown - initial == pytest.approx(perfect - initial, rel=0.006)
 
 
@@ -87,7 +87,7 @@ def test_pm5xxx_power_is_a_float_of_kilowatts(simulation: Simulation) -> None:
     reply = modbus(simulation.ports["qj01"]["bus1"], 2, 3, 3059, 2)
     assert reply is not None
     (kilowatts,) = struct.unpack(">f", reply[2:])
-    assert 0.5 < kilowatts * 500 / 900 < 1.5
+    assert 0.5 < kilowatts / 900 < 1.5
 
 
 def test_b23_energy_is_an_unsigned_64_bit_count_of_10_watt_hours(simulation: Simulation) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from pue.contract.errors import Fatal
+from pue.contract.profile import builtin_meter_profiles
 from pue.contract.series import SLOT_MS
 from simulators.facilities import FACILITIES
 from simulators.meters import MeterSpec, VirtualMeter
@@ -19,6 +21,12 @@ EVERY = tuple((spec.id, meter.id) for spec in FACILITIES for meter in spec.meter
 
 def meter_of(facility: str, meter: str) -> VirtualMeter:
     return next(each for each in world()[facility].meters if each.spec.id == meter)
+
+
+def behind_transformers() -> VirtualMeter:
+    """An incomer of 400/5 A and 10 kV / 100 V that counts on their secondary side."""
+    incomer = meter_of("km01", "main-a")
+    return VirtualMeter(replace(incomer.spec, ct="400/5", pt="10000/100"), incomer.plant)
 
 
 def counts(meter: VirtualMeter, *times_ms: int) -> list[int]:
@@ -39,8 +47,14 @@ def test_a_year_of_counts_is_the_true_energy_within_the_class(facility: str, nam
     assert wrong_j <= meter.spec.error_limit * true_j + 2 * float(meter.count_j) + float_steps_j
 
 
+def test_a_model_that_counts_its_transformers_itself_is_given_no_ratio() -> None:
+    profiles = builtin_meter_profiles()
+    meters = [meter_of(*each).spec for each in EVERY]
+    assert {spec.ratio for spec in meters if profiles[spec.profile].spec.side == "primary"} == {1}
+
+
 def test_a_register_behind_transformers_holds_the_secondary_energy() -> None:
-    meter = meter_of("km01", "main-a")
+    meter = behind_transformers()
     assert meter.count_j == 3600 * Fraction(400, 5) * Fraction(10_000, 100)
     first, last = counts(meter, UNTIL_MS - DAY_MS, UNTIL_MS)
     primary_kwh = meter.plant.window_j("main-a", UNTIL_MS - DAY_MS, UNTIL_MS) / 3_600_000
@@ -76,7 +90,7 @@ def test_a_float_register_shows_only_what_32_bits_can_hold() -> None:
 
 
 def test_power_is_shown_behind_the_ratio() -> None:
-    meter = meter_of("km01", "main-a")
+    meter = behind_transformers()
     at = np.array([UNTIL_MS], np.int64)
     watts = float(meter.plant.power_w("main-a", at)[0])
     assert int(meter.power_counts(at)[0]) == pytest.approx(watts / 8000, rel=0.006, abs=1)
