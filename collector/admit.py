@@ -60,10 +60,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A batch that is in the ledger."""
+    """A batch that is in the ledger; `is_damaged` while it cannot be read there."""
 
     sha256: str
     prev: str
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,14 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """The same bytes as a damaged original: put them back under its number."""
+
+    place: Place
+    incidents: tuple[Incident, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """Put it into quarantine; `place` is set when a valid signature proves who sent it, and settles the number."""
 
@@ -141,7 +150,7 @@ class Refuse:
     place: Place | None = None
 
 
-Decision = Commit | Duplicate | Refuse
+Decision = Commit | Duplicate | Repair | Refuse
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -236,6 +245,8 @@ def _decide(signed: SignedLine, head: _Head, place: Place, route: Route | None, 
     _check_place(head, place, route)
     sha256 = signed.sha256
     if known := gate.known.kept(place.agent, place.epoch, place.seq):
+        if known.is_damaged and known.sha256 == sha256:
+            return Repair(place, (_repaired(place),))
         return Duplicate(place, tuple(_other_content(place, known, sha256)))
     batch = decode_batch(signed.line)
     _check_time(batch, gate.now_ms)
@@ -339,6 +350,11 @@ def _other_content(place: Place, known: Kept, sha256: str) -> Iterator[Incident]
             f"{place} {sha256[:16]}",
             f"batch {place} is kept as {known.sha256[:16]}; {sha256[:16]} came later and is not used",
         )
+
+
+def _repaired(place: Place) -> Incident:
+    words = f"batch {place} came again and stands under its own number"
+    return Incident(IncidentKind.REPAIRED_RECORD, place.site, place.agent, str(place), words)
 
 
 def _notices(batch: Batch, sha256: str, place: Place, gate: Gate) -> Iterator[Incident]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from pathlib import Path
 from collector.database import connect, transaction
 from collector.health import Health
 from collector.incidents import Incident, IncidentKind
-from collector.index import Index
+from collector.index import Index, filed, indexed
 from collector.intake import Intake
 from collector.ledger import Ledger, LedgerReader
-from collector.progress import Progress
+from collector.progress import Progress, projected
 from collector.project import Projector
 from collector.settings import Document
 from collector.stores import open_store
@@ -41,6 +42,11 @@ def clock_ms() -> int:
 def ledger_directory(state_dir: Path, shard: str) -> Path:
     """Where a shard's originals are."""
     return state_dir / LEDGER / shard
+
+
+def ledger_readers(db: sqlite3.Connection, state_dir: Path, shards: Iterable[str]) -> dict[str, LedgerReader]:
+    """Readers that know from the index which records behind a damaged one are genuine."""
+    return {shard: LedgerReader(ledger_directory(state_dir, shard), filed(db, shard)) for shard in shards}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +104,10 @@ def opened(settings: Document) -> Iterator[Parts]:
     mine = settings.collector
     ledgers = {}
     with ExitStack() as stack:
-        for shard in mine.shards:
-            ledgers[shard] = stack.enter_context(closing(Ledger(ledger_directory(mine.state_dir, shard))))
         db = stack.enter_context(closing(connect(mine.state_dir)))
+        for shard in mine.shards:
+            known = indexed(db, shard)
+            ledgers[shard] = stack.enter_context(closing(Ledger(ledger_directory(mine.state_dir, shard), known)))
         index = Index(db, ledgers)
         intake = Intake(mine.id, ledgers, index, clock_ms, mine.quarantine_mib)
         intake.recover()
@@ -116,8 +123,8 @@ def opened(settings: Document) -> Iterator[Parts]:
 def projecting(settings: Document, chunk_readings: int | None = None) -> Iterator[Projector]:
     """A projector with connections of its own, for the thread that calls."""
     mine = settings.collector
-    readers = {shard: LedgerReader(ledger_directory(mine.state_dir, shard)) for shard in mine.shards}
     with closing(open_store(settings.series)) as store, closing(connect(mine.state_dir)) as db:
+        readers = ledger_readers(db, mine.state_dir, mine.shards)
         if chunk_readings is None:
             yield Projector(Progress(db), readers, store, clock_ms)
         else:
@@ -159,8 +166,14 @@ class ProjectionThread(threading.Thread):
                 "series store: %s; trying again, nothing is lost", error, exc_info=not isinstance(error, PueError)
             )
         self._parts.health.store_up.set(0)
+        self._parts.health.lag.set(self._lag())
         self._stop_event.wait(self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _lag(self) -> int:
+        """Asked of the cursor itself: nothing moves it while the store is away, and records keep coming."""
+        with closing(connect(self._parts.settings.collector.state_dir)) as db:
+            return sum(end - projected(db, shard) for shard, end in self._parts.ends.items())
 
     def _recovered(self) -> None:
         if self._pause != FIRST_PAUSE_SECONDS:

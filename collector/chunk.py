@@ -43,6 +43,8 @@ class Chunk:
 
     shard: str
     readings: int = 0
+    lost: list[tuple[str, int, int]] = field(default_factory=list)
+    back: list[int] = field(default_factory=list)
     waiting: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
     outages: list[tuple[str, str, int, int]] = field(default_factory=list)

@@ -157,5 +157,7 @@ def export(config: Config, shard: Annotated[str, typer.Option()], out: Annotated
         from collector.exporter import export_shard
         from collector.settings import load
 
-        count = export_shard(load(config).collector.state_dir, shard, out)
-        typer.echo(f"{out}: {count} batches of shard {shard}")
+        exported = export_shard(load(config).collector.state_dir, shard, out)
+        typer.echo(f"{out}: {exported.batches} batches of shard {shard}")
+        if exported.lost:
+            typer.echo(f"  damaged, left out and asked for again: records {exported.lost}", err=True)

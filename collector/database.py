@@ -10,7 +10,7 @@ from pathlib import Path
 from pue.contract.errors import Fatal, Retry
 
 FILE = "collector.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 30.0
 
 SCHEMA = """
@@ -64,6 +64,14 @@ CREATE TABLE outage (
 ) WITHOUT ROWID;
 CREATE TABLE dead_letter (line BLOB PRIMARY KEY, reason TEXT NOT NULL, times INTEGER NOT NULL) WITHOUT ROWID;
 """
+DAMAGED = """
+CREATE TABLE damaged (
+    shard TEXT, record INTEGER, received_ms INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (shard, record)
+) WITHOUT ROWID;
+CREATE INDEX batch_record ON batch (shard, record);
+"""
+STEPS = (SCHEMA, DAMAGED)
+"""What leads from each version to the next."""
 
 
 def connect(state_dir: Path) -> sqlite3.Connection:
@@ -149,9 +157,10 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == SCHEMA_VERSION:
         return
-    if version != 0:
+    if version > SCHEMA_VERSION:
         raise Fatal(f"{path} has version {version}, this program writes {SCHEMA_VERSION}; move the file away: "
                     "it is rebuilt from the ledger")  # fmt: skip
-    for statement in SCHEMA.split(";"):
-        db.execute(statement)
+    for step in STEPS[version:]:
+        for statement in step.split(";"):
+            db.execute(statement)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

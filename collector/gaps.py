@@ -30,6 +30,12 @@ class Settled:
         high = max([high, *(r[1] for r in touching)])
         return Settled((*before, (low, high), *after))
 
+    def without(self, seq: int) -> Settled:
+        """Unsettle one number: it has to be sent again."""
+        pieces = ((part for part in ((low, seq - 1), (seq + 1, high)) if part[0] <= part[1]) if low <= seq <= high
+                  else ((low, high),) for low, high in self.ranges)  # fmt: skip
+        return Settled(tuple(part for piece in pieces for part in piece))
+
     def __contains__(self, seq: object) -> bool:
         return isinstance(seq, int) and any(low <= seq <= high for low, high in self.ranges)
 

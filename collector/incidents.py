@@ -39,6 +39,10 @@ class IncidentKind(StrEnum):
     """A topology document was refused; the one before stays in force."""
     TORN_TAIL = "torn_tail"
     """Bytes after the ledger's last whole record were put aside at start."""
+    DAMAGED_RECORD = "damaged_record"
+    """An original in the ledger cannot be read; its agent is asked to send it again."""
+    REPAIRED_RECORD = "repaired_record"
+    """The agent has sent a damaged original again; it stands under its own number."""
     DEAD_LETTER = "dead_letter"
     """The series store refuses a line."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from collector.admit import Commit, Kept, KeptConfig, Place, Refuse
 from collector.gaps import Settled
 from collector.incidents import Incident, IncidentKind
-from collector.ledger import Ledger
+from collector.ledger import Ledger, Lost, Record
 from pue.contract.canonical import sha256_hex
-from pue.contract.errors import Fatal
+from pue.contract.errors import Reject
 from pue.contract.wire import ConfigBatch, Dropped, EventBatch, Handover, decode_batch
 
 MAX_REFUSED_IN_ACK = 100
@@ -40,14 +40,16 @@ class Index:
         self._fresh: dict[str, KeptConfig] = {}
         self._dirty: set[tuple[str, str]] = set()
         self._used = -1
+        self._damaged = self._read_damaged()
 
     # What `collector.admit.Known` asks for.
 
     def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
         row = self.db.execute(
-            "SELECT sha256, prev FROM batch WHERE agent = ? AND epoch = ? AND seq = ?", (agent, epoch, seq)
+            "SELECT sha256, prev, shard, record FROM batch WHERE agent = ? AND epoch = ? AND seq = ?",
+            (agent, epoch, seq),
         ).fetchone()
-        return Kept(*row) if row else None
+        return Kept(row[0], row[1], is_damaged=(row[2], row[3]) in self._damaged) if row else None
 
     def config(self, sha256: str) -> KeptConfig | None:
         return self._fresh.get(sha256) or self._configs.get(sha256) or self._read_config(sha256)
@@ -61,6 +63,42 @@ class Index:
     def handover(self, agent: str, epoch: str) -> str | None:
         row = self.db.execute("SELECT handover FROM epoch WHERE agent = ? AND epoch = ?", (agent, epoch)).fetchone()
         return row[0] if row else None
+
+    # Damage.
+
+    def unsettle_damaged(self) -> list[tuple[str, str, str]]:
+        """Ask again for originals found to be damaged. Returns shard, agent and epoch of what changed.
+
+        A record that is filed under no batch is asked for by itself: its number was never acked.
+        """
+        found = self.db.execute(
+            "SELECT b.shard, b.agent, b.epoch, b.seq FROM damaged d JOIN batch b USING (shard, record) "
+            "WHERE d.state = 'found'"
+        ).fetchall()
+        for _, agent, epoch, seq in found:
+            self._settled[agent, epoch] = self.settled(agent, epoch).without(seq)
+            self._dirty.add((agent, epoch))
+        self.db.execute("UPDATE damaged SET state = 'asked' WHERE state = 'found'")
+        self._damaged = self._read_damaged()
+        return list(dict.fromkeys((shard, agent, epoch) for shard, agent, epoch, _ in found))
+
+    def damaged_place(self, place: Place) -> tuple[int, int]:
+        """Record number of a damaged batch, and the receive time that its repair takes."""
+        row = self.db.execute(
+            "SELECT record, received_ms FROM batch JOIN damaged USING (shard, record) "
+            "WHERE agent = ? AND epoch = ? AND seq = ?",
+            (place.agent, place.epoch, place.seq),
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
+    def repaired(self, place: Place, record: int) -> None:
+        """A damaged original is back: it is settled again, and projected again."""
+        self.db.execute("UPDATE damaged SET state = 'back' WHERE shard = ? AND record = ?", (place.shard, record))
+        self._damaged.discard((place.shard, record))
+        self.settle(place.agent, place.epoch, place.seq, place.seq)
+
+    def _read_damaged(self) -> set[tuple[str, int]]:
+        return set(self.db.execute("SELECT shard, record FROM damaged WHERE state <> 'back'").fetchall())
 
     # What a group of batches changes.
 
@@ -158,6 +196,7 @@ class Index:
             memory.clear()
         self._dirty.clear()
         self._used = -1
+        self._damaged = self._read_damaged()
 
     # What the ack says.
 
@@ -183,27 +222,15 @@ class Index:
         )
         return [(seq, reason) for seq, reason in rows][::-1]
 
-    def indexed(self, shard: str) -> int:
-        """Number of the ledger's records that are filed."""
-        row = self.db.execute("SELECT indexed FROM shard WHERE shard = ?", (shard,)).fetchone()
-        return int(row[0]) if row else 0
-
     def catch_up(self, shard: str, ledger: Ledger) -> int:
         """File records that reached the ledger before a crash and not this index. Returns how many.
 
-        Raises
-        ------
-        Fatal
-            If the ledger lost records that were filed, and perhaps acked: their numbers must not be given again.
+        What cannot be read is not filed: nobody knows whose it is, and its agent, which has no ack, sends it again.
         """
-        start = self.indexed(shard)
-        if ledger.committed < start:
-            raise Fatal(
-                f"shard {shard} ends at record {ledger.committed}, the index knows {start}; restore the ledger from a "
-                "copy, or move collector.sqlite away and run `pue-collector rebuild`: agents then send again what "
-                "they still keep"
-            )
+        start = indexed(self.db, shard)
         for record in ledger.reader.records(start, ledger.committed):
+            if isinstance(record, Lost):
+                continue
             signed = record.signed
             batch = decode_batch(signed.line)
             place = Place(shard, batch.site, batch.agent, batch.epoch, batch.seq)
@@ -235,6 +262,31 @@ class Index:
             self._configs[sha256] = KeptConfig.of(batch)
             return self._configs[sha256]
         return None
+
+
+def indexed(db: sqlite3.Connection, shard: str) -> int:
+    """Number of a ledger's records that are filed."""
+    row = db.execute("SELECT indexed FROM shard WHERE shard = ?", (shard,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def filed(db: sqlite3.Connection, shard: str) -> Callable[[Record], bool]:
+    """Tells whether a record is the original filed under its number: a checksum keeps nobody from changing it."""
+
+    def is_filed(record: Record) -> bool:
+        query = "SELECT sha256 FROM batch WHERE shard = ? AND record = ?"
+        row: tuple[str] | None = db.execute(query, (shard, record.number)).fetchone()
+        return row == (_sha256(record),)
+
+    return is_filed
+
+
+def _sha256(record: Record) -> str:
+    """Of the line in it, if there is one."""
+    try:
+        return record.signed.sha256
+    except Reject:
+        return ""
 
 
 def report(db: sqlite3.Connection, incidents: Iterable[Incident], now_ms: int) -> None:

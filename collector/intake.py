@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from collector.admit import Commit, Duplicate, Gate, Place, Refuse, Route, admit
+from collector.admit import Commit, Duplicate, Gate, Place, Refuse, Repair, Route, admit
 from collector.database import transaction
 from collector.gaps import Owner, Settled, ack
 from collector.incidents import Incident, IncidentKind
 from collector.index import Index
-from collector.ledger import Ledger, pack
+from collector.ledger import Ledger, Record, pack
 from collector.topology import Enrolled
 from pue.contract.errors import Reject, Retry
 from pue.contract.wire import FIRST_SEQ, Ack, SignedLine, unpack
@@ -45,6 +45,7 @@ class Taken:
 
     committed: int = 0
     duplicates: int = 0
+    repaired: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     incidents: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
@@ -63,6 +64,7 @@ class Taken:
         """Sum up, without the acks."""
         self.committed += other.committed
         self.duplicates += other.duplicates
+        self.repaired += other.repaired
         self.refused += other.refused
         self.incidents += other.incidents
         self.messages = (self.messages + other.messages)[:20]
@@ -157,6 +159,13 @@ class Intake:
         """Acks for an agent that has just come back."""
         return [self.ack(agent, epoch) for epoch in self._index.epochs(agent, ACKED_EPOCHS)]
 
+    def ask_again(self) -> list[tuple[str, Ack]]:
+        """Acks that no longer name originals found to be damaged: their agents send them again."""
+        with transaction(self._index.db):
+            touched = self._index.unsettle_damaged()
+            self._index.flush({})
+        return [(shard, self.ack(agent, epoch)) for shard, agent, epoch in touched]
+
     def readmit(self, enrolled: Enrolled) -> Taken:
         """Look again at what is in quarantine, for example after a new topology version."""
         total = Taken()
@@ -177,6 +186,10 @@ class Intake:
         if isinstance(decision, Refuse):
             return self._refuse(decision, arrival, now_ms, taken)
         self._report(decision.incidents, now_ms, taken)
+        if isinstance(decision, Repair):
+            self._repair(decision.place, arrival)
+            taken.repaired += 1
+            return decision.place
         if isinstance(decision, Duplicate):
             taken.duplicates += 1
             if decision.incidents:
@@ -199,6 +212,12 @@ class Intake:
         record = self._ledgers[commit.place.shard].append(arrival.payload, now_ms)
         self._index.keep(commit, record)
         self._index.release(arrival.payload)
+
+    def _repair(self, place: Place, arrival: Arrival) -> None:
+        """Durable before the ack: a repair that is not filed after all is made once more, and the last one counts."""
+        number, received_ms = self._index.damaged_place(place)
+        self._ledgers[place.shard].repair(Record(number, received_ms, arrival.payload))
+        self._index.repaired(place, number)
 
     def _refuse(self, refusal: Refuse, arrival: Arrival, now_ms: int, taken: Taken) -> Place | None:
         self._index.refuse(refusal, arrival.payload, now_ms, self._quarantine_mib)

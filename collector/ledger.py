@@ -1,17 +1,19 @@
 """The append-only files of original batches, one directory per shard.
 
 A segment is a row of frames: `HEADER`, then the gzip of JSON line, newline, signature as it came. Records are numbered
-from 0 in each shard; a segment is named after its first record. Nothing here is ever changed or deleted.
+from 0 in each shard; a segment is named after its first record. Nothing here is ever changed or deleted. A record that
+cannot be read is stepped over; when its agent has sent it again, it stands in the repair file under its own number.
 """
 
 from __future__ import annotations
 
 import fcntl
+import io
 import logging
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +32,7 @@ CRC = struct.Struct(">I")
 FRAME_BYTES = HEADER.size + CRC.size
 MAX_BODY_BYTES = MAX_JSON_BYTES + SIGNATURE_CHARS + 4096
 SEGMENT_BYTES = 64 * 1024 * 1024
+REPAIRS = "repairs.frames"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,14 @@ class Record:
     def signed(self) -> SignedLine:
         """The exact line and its signature."""
         return unpack(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A number whose record cannot be read; `received_ms` is that of the one before, for what takes its place."""
+
+    number: int
+    received_ms: int
 
 
 def pack(signed: SignedLine) -> bytes:
@@ -86,8 +97,66 @@ def write_all(file: BinaryIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def frames(file: BinaryIO) -> Iterator[Record]:
-    """Whole records from the file's position on."""
+Genuine = Callable[[Record], bool]
+"""Whether a record is the one that was filed under its number."""
+
+
+def frames(file: BinaryIO, number: int, is_genuine: Genuine | None = None) -> Iterator[Record]:
+    """Whole records from the file's position on, where that of a number stands; damaged ones are stepped over."""
+    while True:
+        at = file.tell()
+        record = read_frame(file)
+        if record is None:
+            behind = _next_frame(file, at, number, is_genuine)
+            if behind is None:
+                return
+            file.seek(behind)
+        else:
+            number = record.number + 1
+            yield record
+
+
+def _next_frame(file: BinaryIO, damaged: int, number: int, is_genuine: Genuine | None) -> int | None:
+    """Where the next record begins behind one that is damaged; None if there is none.
+
+    Whoever signs a batch chooses its bytes, and may hide frames in it; the index tells which are genuine. Without one a
+    frame is believed only if frames follow it without a gap, each counting up by one, to the end of the file, where one
+    may still be being written: hidden ones that lead on to a genuine one would give its number twice, or have the
+    damaged record's own. What lies between two damages is then lost with them.
+    """
+    file.seek(damaged)
+    data = file.read()
+    place = data.find(MAGIC, 1)
+    while place >= 0:
+        found = _frame_at(data, place)
+        if found and found.number > number and _is_believed(found, data, place, is_genuine):
+            return damaged + place
+        place = data.find(MAGIC, place + 1)
+    return None
+
+
+def _is_believed(found: Record, data: bytes, place: int, is_genuine: Genuine | None) -> bool:
+    return is_genuine(found) if is_genuine else _leads_to_end(data, place, found.number)
+
+
+def _leads_to_end(data: bytes, place: int, number: int) -> bool:
+    while not _is_cut(data, place):
+        found = _frame_at(data, place)
+        if found is None or found.number != number:
+            return False
+        place += FRAME_BYTES + len(found.payload)
+        number += 1
+    return True
+
+
+def _is_cut(data: bytes, place: int) -> bool:
+    """Whether a frame that starts here has not ended yet where the data end."""
+    rest = len(data) - place
+    return rest < FRAME_BYTES or HEADER.unpack_from(data, place)[1] > rest - FRAME_BYTES
+
+
+def _row(file: BinaryIO) -> Iterator[Record]:
+    """Whole records up to the first that is none."""
     while (record := read_frame(file)) is not None:
         yield record
 
@@ -99,50 +168,94 @@ class LedgerReader:
     ----------
     directory
         The shard's directory; it need not exist yet.
+    is_genuine
+        Asked of every record, if there is an index to ask: what is not genuine is lost.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, is_genuine: Genuine | None = None) -> None:
         self.directory = directory
+        self._is_genuine = is_genuine
         self._bookmark: tuple[int, Path, int] | None = None
 
-    def records(self, start: int, stop: int) -> Iterator[Record]:
-        """Records start..stop, stop excluded.
+    def records(self, start: int, stop: int) -> Iterator[Record | Lost]:
+        """Records start..stop, stop excluded: every number once, as its record or as lost."""
+        received_ms = 0
+        repairs = self._repairs()
+        while start < stop:
+            path, (number, offset), end = self._find(start, stop)
+            for record in self._readable(path, number, offset):
+                if record.number >= end:
+                    break
+                while start < record.number:
+                    yield repairs.get(start, Lost(start, received_ms))
+                    start += 1
+                if record.number == start:
+                    yield self._genuine(repairs.get(start, record), received_ms)
+                    start += 1
+                received_ms = record.received_ms
+                if start == end:
+                    break
+            while start < end:
+                yield repairs.get(start, Lost(start, received_ms))
+                start += 1
+
+    def read(self, number: int) -> Record:
+        """One record.
 
         Raises
         ------
         Fatal
-            If one of them is missing or damaged.
+            If it is missing or damaged, and its agent has not sent it again.
         """
-        while start < stop:
-            path, offset = self._find(start)
-            with path.open("rb") as file:
-                file.seek(offset)
-                for record in frames(file):
-                    self._bookmark = (record.number + 1, path, file.tell())
-                    if record.number >= start:
-                        start = record.number + 1
-                        yield record
-                    if start >= stop:
-                        return
-            if self._find(start)[0] == path:
-                raise self._lost(start)
+        found = next(self.records(number, number + 1))
+        if isinstance(found, Lost):
+            raise Fatal(
+                f"{self.directory}: record {number} is missing or damaged; its agent is asked to send it again, "
+                "or restore the segment from a copy"
+            )
+        return found
 
-    def read(self, number: int) -> Record:
-        """One record."""
-        return next(self.records(number, number + 1))
+    def _find(self, number: int, stop: int) -> tuple[Path | None, tuple[int, int], int]:
+        """Segment and place to start looking for a record, and the number before which to look no further.
 
-    def _find(self, number: int) -> tuple[Path, int]:
-        """Where to start looking for a record: from the bookmark if that is behind it in the same segment."""
-        earlier = [item for item in segments(self.directory) if item[0] <= number]
-        if not earlier:
-            raise self._lost(number)
-        first, path = earlier[-1]
+        The place is the bookmark if that is behind the record in the same segment.
+        """
+        path = None
+        first = 0
+        for begins, candidate in segments(self.directory):
+            if begins > number:
+                return path, self._place(path, first, number), min(begins, stop)
+            path = candidate
+            first = begins
+        return path, self._place(path, first, number), stop
+
+    def _place(self, path: Path | None, first: int, number: int) -> tuple[int, int]:
         if self._bookmark and self._bookmark[1] == path and first <= self._bookmark[0] <= number:
-            return path, self._bookmark[2]
-        return path, 0
+            return self._bookmark[0], self._bookmark[2]
+        return first, 0
 
-    def _lost(self, number: int) -> Fatal:
-        return Fatal(f"{self.directory}: record {number} is missing or damaged; restore the segment from a copy")
+    def _readable(self, path: Path | None, number: int, offset: int) -> Iterator[Record]:
+        """Whole records of a segment, remembering where the last one ended."""
+        if path is None:
+            return
+        with path.open("rb") as file:
+            file.seek(offset)
+            for record in frames(file, number, self._is_genuine):
+                self._bookmark = (record.number + 1, path, file.tell())
+                yield record
+
+    def _genuine(self, record: Record, received_ms: int) -> Record | Lost:
+        if self._is_genuine is None or self._is_genuine(record):
+            return record
+        return Lost(record.number, received_ms)
+
+    def _repairs(self) -> dict[int, Record]:
+        """Records that were put back, by number; of several the last, for only that one was filed."""
+        path = self.directory / REPAIRS
+        if not path.exists():
+            return {}
+        with path.open("rb") as file:
+            return {record.number: record for record in _row(file)}
 
 
 class Ledger:
@@ -152,16 +265,18 @@ class Ledger:
     ----------
     directory
         The shard's directory; made if missing.
+    known
+        Numbers below are filed, and perhaps acked: they are never given again, readable or not.
     segment_bytes
         A new segment begins once one is this large. [B]
 
     Raises
     ------
     Fatal
-        If another process owns the shard.
+        If another process owns the shard, or all of its segments are gone.
     """
 
-    def __init__(self, directory: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, directory: Path, known: int = 0, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.directory = directory
         self.reader = LedgerReader(directory)
         self.torn_bytes = 0
@@ -170,7 +285,7 @@ class Ledger:
         self._lock = self._own()
         try:
             self.generation = self._count_start()
-            self._file, self.committed = self._recover()
+            self._file, self.committed = self._recover(known)
         except BaseException:
             os.close(self._lock)
             raise
@@ -213,6 +328,23 @@ class Ledger:
         self.committed += len(self._pending)
         self._pending.clear()
 
+    def repair(self, record: Record) -> None:
+        """Put a record back under its number; durable when this returns.
+
+        Raises
+        ------
+        Retry
+            If the disk refuses.
+        """
+        path = self.directory / REPAIRS
+        try:
+            with path.open("ab", buffering=0) as file:
+                write_all(file, frame(record))
+                os.fsync(file.fileno())
+            _sync_folder(self.directory)
+        except OSError as error:
+            raise Retry(f"{path}: cannot append ({error}); make room on the disk") from error
+
     def discard(self) -> None:
         """Forget what is queued and not yet written."""
         self._pending.clear()
@@ -251,17 +383,31 @@ class Ledger:
         os.fsync(self._lock)
         return generation
 
-    def _recover(self) -> tuple[BinaryIO, int]:
-        """Find the end of the last segment and put a torn tail aside."""
+    def _recover(self, known: int) -> tuple[BinaryIO, int]:
+        """Find the end of the last segment and put a torn tail aside.
+
+        Bytes at the end are torn only if no number is filed for them; else they are damaged originals, which stay where
+        they are, and a new segment begins behind them. Behind damage only numbers that are filed are believed.
+        """
         found = segments(self.directory)
         if not found:
+            if known:
+                raise Fatal(
+                    f"{self.directory} has no segment, and the index knows {known} records of it; restore the ledger "
+                    "from a copy, or move collector.sqlite away and run `pue-collector rebuild`: agents then send "
+                    "again what they still keep"
+                )
             return self._new_segment(0), 0
         count, path = found[-1]
         end = 0
         with path.open("rb") as scan:
-            for record in frames(scan):
+            for record in frames(scan, count):
+                if record.number != count and record.number >= known:
+                    break
                 count = record.number + 1
                 end = scan.tell()
+        if count < known:
+            return self._new_segment(known), known
         file = path.open("r+b", buffering=0)
         try:
             self._put_aside(file, end, count)
@@ -286,7 +432,17 @@ class Ledger:
     def _new_segment(self, first: int) -> BinaryIO:
         file = (self.directory / f"{first:016d}.seg").open("w+b", buffering=0)
         for folder in (self.directory, self.directory.parent, self.directory.parent.parent):
-            handle = os.open(folder, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
+            _sync_folder(folder)
         return file
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _frame_at(data: bytes, place: int) -> Record | None:
+    return read_frame(io.BytesIO(data[place : place + FRAME_BYTES + MAX_BODY_BYTES]))

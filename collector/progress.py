@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from collector.admit import Place
 from pue.contract.series import SeriesKey
 from pue.energy.slots import Int64
 
@@ -41,8 +42,28 @@ class Progress:
 
     def cursor(self, shard: str) -> int:
         """Records below this one are projected."""
-        row = self.db.execute("SELECT projected FROM shard WHERE shard = ?", (shard,)).fetchone()
-        return int(row[0]) if row else 0
+        return projected(self.db, shard)
+
+    def damaged(self, lost: Iterable[tuple[str, int, int]]) -> None:
+        """Note records that cannot be read, with the receive time of the one before; known ones stay as they are."""
+        self.db.executemany("INSERT OR IGNORE INTO damaged VALUES (?, ?, ?, 'found')", list(lost))
+
+    def batch_of(self, shard: str, record: int) -> Place | None:
+        """The batch that is filed under a record; its site is in the record itself."""
+        query = "SELECT agent, epoch, seq FROM batch WHERE shard = ? AND record = ?"
+        row = self.db.execute(query, (shard, record)).fetchone()
+        return Place(shard, "", *row) if row else None
+
+    def back(self, shard: str) -> list[int]:
+        """Records of a shard that were damaged and can be read again."""
+        query = "SELECT record FROM damaged WHERE shard = ? AND state = 'back' ORDER BY record"
+        return [record for (record,) in self.db.execute(query, (shard,))]
+
+    def taken_back(self, shard: str, records: Iterable[int]) -> None:
+        """They are projected."""
+        self.db.executemany(
+            "DELETE FROM damaged WHERE shard = ? AND record = ?", [(shard, record) for record in records]
+        )
 
     def move(self, shard: str, record: int) -> None:
         """Set the cursor."""
@@ -136,6 +157,12 @@ class Progress:
         for table in PROJECTION_TABLES:
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own tables
         self._known.clear()
+
+
+def projected(db: sqlite3.Connection, shard: str) -> int:
+    """Number of a ledger's records that are projected."""
+    row = db.execute("SELECT projected FROM shard WHERE shard = ?", (shard,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def read_series(db: sqlite3.Connection, site: str | None = None) -> list[SeriesState]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from collector.admit import KeptConfig, Place
+from collector.admit import KeptConfig
 from collector.chunk import Chunk
 from collector.database import transaction
 from collector.extract import RECORD, T1, Points
 from collector.incidents import Incident, IncidentKind
 from collector.index import report
-from collector.ledger import LedgerReader, Record
+from collector.ledger import LedgerReader, Lost, Record
 from collector.progress import Progress
 from collector.refresh import Refreshed, Refresher
 from collector.store import Rows, SeriesStore, Table
@@ -83,7 +83,7 @@ class Projector:
         self._configs: dict[str, KeptConfig] = {}
         self._points: dict[str, Points] = {}
         self._version = 0
-        self._place = lru_cache(maxsize=10_000)(self._read_place)
+        self._place = lru_cache(maxsize=10_000)(progress.batch_of)
 
     def lag(self, ends: Mapping[str, int]) -> int:
         """Records that are kept and not yet projected."""
@@ -111,9 +111,13 @@ class Projector:
 
     def _step_shard(self, shard: str, end: int, enrolled: Enrolled, refresher: Refresher) -> int:
         start = self._progress.cursor(shard)
-        if start >= end:
+        back = [record for record in self._progress.back(shard) if record < start]
+        if start >= end and not back:
             return 0
         chunk, stop = self._gather(shard, start, end, enrolled)
+        for record in back:
+            self._take(self._ledgers[shard].read(record), chunk, enrolled)
+        chunk.back = back
         changes = self._changes(chunk, refresher)
         self._testify(chunk, changes)
         refused = self._store.write(changes.rows)
@@ -133,11 +137,23 @@ class Projector:
         chunk = Chunk(shard)
         stop = start
         for record in self._ledgers[shard].records(start, min(end, start + CHUNK_RECORDS)):
-            self._take(record, chunk, enrolled)
+            if isinstance(record, Lost):
+                self._lose(record, chunk)
+            else:
+                self._take(record, chunk, enrolled)
             stop = record.number + 1
             if chunk.readings >= self._chunk_readings:
                 break
         return chunk, stop
+
+    def _lose(self, lost: Lost, chunk: Chunk) -> None:
+        """An original that is damaged, or not what was filed, is named and stepped over; intake asks for it again."""
+        log.error("shard %s record %d is damaged; its agent is asked to send it again", chunk.shard, lost.number)
+        chunk.lost.append((chunk.shard, lost.number, lost.received_ms))
+        place = self._progress.batch_of(chunk.shard, lost.number)
+        words = f"record {lost.number} of shard {chunk.shard} cannot be read; it is {place or 'a batch nobody filed'}"
+        agent = place.agent if place else ""
+        chunk.incidents.append(Incident(IncidentKind.DAMAGED_RECORD, "", agent, f"{chunk.shard}/{lost.number}", words))
 
     def _take(self, record: Record, chunk: Chunk, enrolled: Enrolled) -> None:
         signed = record.signed
@@ -160,7 +176,11 @@ class Projector:
             chunk.report(IncidentKind.POINT_MISMATCH, batch, str(key), words)
         chunk.arrived.append(sha256)
         for shard, number in self._progress.waiting(sha256) + chunk.waiting.pop(sha256, []):
-            self._take(self._ledgers[shard].read(number), chunk, enrolled)
+            found = next(self._ledgers[shard].records(number, number + 1))
+            if isinstance(found, Lost):
+                self._lose(found, chunk)
+            else:
+                self._take(found, chunk, enrolled)
 
     def _take_data(self, record: Record, batch: DataBatch, chunk: Chunk, enrolled: Enrolled) -> None:
         sha256 = batch.config or ""
@@ -195,7 +215,11 @@ class Projector:
         place = self._progress.config_place(sha256)
         if place is None or place[0] not in self._ledgers or place[1] >= self._progress.cursor(place[0]):
             return None
-        batch = decode_batch(self._ledgers[place[0]].read(place[1]).signed.line)
+        shard, number = place
+        found = next(self._ledgers[shard].records(number, number + 1))
+        if isinstance(found, Lost):
+            return None  # readings wait for it, as for one that has not come yet
+        batch = decode_batch(found.signed.line)
         if isinstance(batch, ConfigBatch):
             self._configs[sha256] = KeptConfig.of(batch)
         return self._configs.get(sha256)
@@ -237,7 +261,7 @@ class Projector:
                 yield Incident(
                     IncidentKind.CONFLICTING_READING,
                     key.site,
-                    loser.agent,
+                    loser.agent if loser else "",
                     f"{key} {t1_ms} {record}",
                     f"{key} at {t1_ms}: count {count} of batch {loser} is not used, batch {winner} was kept first",
                 )
@@ -250,10 +274,6 @@ class Projector:
             found = self._store.read(Table.READING, item.state.key, t1_ms, t1_ms + 1, to_end=False)[RECORD]
         return int(found[0])
 
-    def _read_place(self, shard: str, record: int) -> Place:
-        batch = decode_batch(self._ledgers[shard].read(record).signed.line)
-        return Place(shard, batch.site, batch.agent, batch.epoch, batch.seq)
-
     def _remember(self, chunk: Chunk, changes: Changes) -> None:
         for sha256 in chunk.arrived:
             self._progress.waited(sha256)
@@ -262,6 +282,8 @@ class Projector:
                 self._progress.wait_for(sha256, shard, number)
         for outage in chunk.outages:
             self._progress.declare_outage(*outage)
+        self._progress.damaged(chunk.lost)
+        self._progress.taken_back(chunk.shard, chunk.back)
         self._progress.note(item.state for item in changes.refreshed)
         for site, from_ms in _changed(chunk, changes).items():
             self._progress.changed(site, from_ms)

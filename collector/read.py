@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from collector.database import FILE, connect_read_only, reading
 from collector.incidents import Incident, IncidentKind
-from collector.index import read_incidents
+from collector.index import filed, read_incidents
 from collector.ledger import LedgerReader
 from collector.progress import SeriesState, read_series, watermark_ms
 from collector.settings import SeriesSettings
@@ -109,7 +109,9 @@ class _Reader:
             return dict(self._db().execute("SELECT shard, projected FROM shard ORDER BY shard").fetchall())
 
     def original(self, shard: str, record: int) -> SignedLine:
-        return LedgerReader(self._state_dir / "ledger" / shard).read(record).signed
+        with reading(self._file):
+            reader = LedgerReader(self._state_dir / "ledger" / shard, filed(self._db(), shard))
+            return reader.read(record).signed
 
     def incidents(self, site: str) -> list[Incident]:
         with reading(self._file):

@@ -137,6 +137,8 @@ class Loop:
             if self._is_new:
                 self._answer(self._parts.intake.readmit(self._parts.enrolled()))
                 self._is_new = False
+            for shard, ack in self._parts.intake.ask_again():
+                self._send(shard, ack)
         except (Retry, sqlite3.OperationalError) as error:
             log.error("%s; what is in quarantine waits, trying again", error)  # noqa: TRY400 - no traceback
 

@@ -134,8 +134,6 @@ class SqliteStore(SqliteReader):
     ----------
     path
         The database file; made if missing.
-    anew
-        Drop whatever it holds, whichever version wrote it.
 
     Raises
     ------
@@ -143,8 +141,8 @@ class SqliteStore(SqliteReader):
         If the file cannot be opened, or another version of this program wrote it.
     """
 
-    def __init__(self, path: Path, *, anew: bool = False) -> None:
-        super().__init__(_open_for_writing(path, anew=anew), str(path))
+    def __init__(self, path: Path) -> None:
+        super().__init__(_open_for_writing(path), str(path))
         self._newest: dict[tuple[Table, int], int] = {}
 
     def write(self, rows: Sequence[Rows]) -> list[tuple[bytes, str]]:
@@ -161,6 +159,19 @@ class SqliteStore(SqliteReader):
             self._forget()
             raise
         return []
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Make another database hold what this one holds, in one transaction.
+
+        Raises
+        ------
+        Retry
+            If its disk refuses.
+        """
+        try:
+            self._db.backup(target)
+        except sqlite3.OperationalError as error:
+            raise Retry(f"{self._name}: cannot be copied ({error}); make room on the disk") from error
 
     def wipe(self) -> None:
         """Drop all tables and make them as this version has them."""
@@ -253,7 +264,29 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("ROLLBACK")
 
 
-def _open_for_writing(path: Path, *, anew: bool) -> sqlite3.Connection:
+@contextmanager
+def beside(path: Path) -> Iterator[SqliteStore]:
+    """An empty store in a file of its own, which replaces what another holds once all of it is written.
+
+    Readers see the old tables until then, and the new ones from then on.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    _remove(draft)  # a rebuild that was killed leaves one
+    try:
+        with closing(SqliteStore(draft)) as store:
+            yield store
+            with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as target:
+                store.copy_to(target)
+    finally:
+        _remove(draft)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
@@ -261,7 +294,7 @@ def _open_for_writing(path: Path, *, anew: bool) -> sqlite3.Connection:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             with transaction(db):
-                if anew or not _has_tables(db):
+                if not _has_tables(db):
                     _make_anew(db)
             _check_version(db, str(path))
     except (sqlite3.Error, OSError) as error:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
 from collector.settings import SeriesSettings
 from collector.store import SeriesReaderStore, SeriesStore
 
 
-def open_store(settings: SeriesSettings, *, anew: bool = False) -> SeriesStore:
-    """Open for writing.
+@contextmanager
+def store_anew(settings: SeriesSettings) -> Iterator[SeriesStore]:
+    """An empty store that takes the place of the one there is, whichever version of this program wrote it.
 
-    Parameters
-    ----------
-    settings
-        Which store.
-    anew
-        Begin with an empty store, whichever version of this program wrote what is in it.
+    A file is replaced at the end, in one transaction, or not at all. InfluxDB has one database: it is emptied first.
+    """
+    if settings.store == "sqlite":
+        from collector.sqlite_store import beside
+
+        assert settings.path is not None
+        with beside(settings.path) as store:
+            yield store
+        return
+    with closing(open_store(settings)) as store:
+        store.wipe()
+        yield store
+
+
+def open_store(settings: SeriesSettings) -> SeriesStore:
+    """Open for writing.
 
     Raises
     ------
@@ -25,13 +39,10 @@ def open_store(settings: SeriesSettings, *, anew: bool = False) -> SeriesStore:
         from collector.sqlite_store import SqliteStore
 
         assert settings.path is not None
-        return SqliteStore(settings.path, anew=anew)
+        return SqliteStore(settings.path)
     from collector.influx_store import InfluxStore
 
-    store = InfluxStore(settings)
-    if anew:
-        store.wipe()
-    return store
+    return InfluxStore(settings)
 
 
 def check_store(settings: SeriesSettings) -> None:

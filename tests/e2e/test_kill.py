@@ -21,6 +21,7 @@ from pue.contract.errors import Retry
 from pue.contract.series import SeriesKey
 from pue.contract.signing import Signer
 from pue.contract.wire import DataBatch, decode_batch, unpack
+from tests.support.ledgers import whole
 from tests.support.modbus import CountingMeter, modbus_server
 from tests.support.plants import FakeAgent, collector_toml, topology_of, write_topology
 from tests.support.servers import Process, broker, running, wait_until
@@ -209,7 +210,7 @@ def test_every_reading_of_the_spool_is_stored_exactly_once(tmp_path: Path, retai
         end = run.reader.positions()["s0"]
         places = Counter(
             (batch.epoch, batch.seq)
-            for record in LedgerReader(tmp_path / "collector" / "ledger" / "s0").records(0, end)
+            for record in whole(LedgerReader(tmp_path / "collector" / "ledger" / "s0").records(0, end))
             for batch in [decode_batch(record.signed.line)]
         )
         assert set(places.values()) == {1}

@@ -85,6 +85,16 @@ def test_an_unknown_key_is_one_line_with_file_line_and_field(tmp_path: Path) -> 
     assert done.stderr == "pue-agent: agent.toml:7 agent.pol_seconds: unknown key; remove it or correct its spelling\n"
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_ratio_that_the_meter_counts_already_is_refused(command: str, tmp_path: Path) -> None:
+    config = settings(tmp_path).config
+    config.write_text(config.read_text().replace('serial = "', 'ct = "2000/5"\nserial = "', 1))
+    done = pue_agent(command, "--config", config)
+    assert done.returncode == 2
+    assert "meter[0].ct: meter 'main-1' is given '2000/5'" in done.stderr
+    assert done.stderr.endswith("; remove ct: the meter counts it already\n")
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = pue_agent_process("check", "--config", tmp_path / "none.toml", "--debug")
     assert "Traceback" in done.stderr

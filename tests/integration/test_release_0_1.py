@@ -30,6 +30,7 @@ from pue.contract.quality import Flag
 from pue.contract.series import SLOT_MS, SeriesKey
 from pue.contract.wire import decode_batch
 from pue.energy.slots import Int64
+from tests.support.ledgers import whole
 
 pytestmark = pytest.mark.integration
 
@@ -203,7 +204,7 @@ def test_every_original_of_the_old_ledger_is_read_and_its_signature_holds() -> N
     topology = TopologyFile(settings.topology.file, settings.topology.issuer_key, mine.state_dir / "topology")
     enrolled = topology.load()
     assert enrolled is not None
-    records = list(LedgerReader(mine.state_dir / "ledger/s0").records(0, RECORDS))
+    records = whole(LedgerReader(mine.state_dir / "ledger/s0").records(0, RECORDS))
     assert len(records) == RECORDS
     for record in records:
         batch = decode_batch(record.signed.line)

@@ -13,7 +13,7 @@ from collector.blobs import DAY_MS
 from collector.influx_store import lines
 from collector.settings import SeriesSettings
 from collector.store import Rows, SeriesStore, Table
-from collector.stores import check_store, open_store, open_store_reader
+from collector.stores import check_store, open_store, open_store_reader, store_anew
 from pue.contract.errors import Fatal, Retry
 from pue.contract.series import SLOT_MS, SeriesKey
 from pue.energy.slots import Int64
@@ -167,10 +167,11 @@ def test_a_file_of_another_version_is_refused_by_name_with_the_remedy(tmp_path: 
 def test_a_store_begun_anew_holds_nothing_of_another_version(tmp_path: Path) -> None:
     settings = SeriesSettings(path=tmp_path / "series.sqlite")
     first_release(tmp_path / "series.sqlite")
-    store = open_store(settings, anew=True)
-    assert store.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, 0)
     rows = [Rows(Table.SLOT, KEY, slots(span(3)))]
-    store.write(rows)
+    with store_anew(settings) as draft:
+        assert draft.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, 0)
+        draft.write(rows)
+    store = open_store(settings)
     assert (store.read(Table.SLOT, KEY, 0, 1 << 62) == rows[0].columns).all()
     store.close()
 
@@ -194,6 +195,10 @@ def test_a_reader_follows_a_store_made_anew_under_its_eyes(tmp_path: Path) -> No
     store, reader = open_store(settings), open_store_reader(settings)
     store.write([Rows(Table.SLOT, KEY, slots(span(1), 1)), Rows(Table.SLOT, OTHER, slots(span(1), 2))])
     assert set(reader.read(Table.SLOT, KEY, 0, 1 << 62)[1]) == {1}
+    with store_anew(settings) as draft:
+        draft.write([Rows(Table.SLOT, OTHER, slots(span(1), 2)), Rows(Table.SLOT, KEY, slots(span(1), 3))])
+        assert set(reader.read(Table.SLOT, KEY, 0, 1 << 62)[1]) == {1}
+    assert set(reader.read(Table.SLOT, KEY, 0, 1 << 62)[1]) == {3}
     store.wipe()
     store.write([Rows(Table.SLOT, OTHER, slots(span(1), 2)), Rows(Table.SLOT, KEY, slots(span(1), 1))])
     assert set(reader.read(Table.SLOT, KEY, 0, 1 << 62)[1]) == {1}
@@ -204,7 +209,8 @@ def test_a_reader_follows_a_store_made_anew_under_its_eyes(tmp_path: Path) -> No
 
 def test_a_bucket_of_another_release_is_refused_until_it_is_made_anew(influx: tuple[Process, str]) -> None:
     settings = SeriesSettings(store="influxdb", url=influx[1])
-    old = open_store(settings, anew=True)
+    old = open_store(settings)
+    old.wipe()
     refused = old._send(  # type: ignore[attr-defined]  # of the InfluxDB store only
         [b"pue_slot,meter=main-a.1,quantity=energy_import,site=km01 energy_j=7i,unknown_j=0i,gap_ms=0i 1750000500000"]
     )
@@ -218,10 +224,9 @@ def test_a_bucket_of_another_release_is_refused_until_it_is_made_anew(influx: tu
         with pytest.raises(Fatal, match=r"earlier release.*`pue-collector rebuild`"):
             use()
     store.close()
-    anew = open_store(settings, anew=True)
-    anew.write([Rows(Table.SLOT, KEY, slots(span(0.1)))])
-    assert anew.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, len(span(0.1)))
-    anew.close()
+    with store_anew(settings) as anew:
+        anew.write([Rows(Table.SLOT, KEY, slots(span(0.1)))])
+        assert anew.read(Table.SLOT, KEY, 0, 1 << 62).shape == (Table.SLOT.width, len(span(0.1)))
 
 
 def test_a_reader_waits_for_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ link = "bus1"
 unit_id = 1
 profile = "schneider-pm5xxx"
 serial = "SN1"
-ct = "2000/5"
+ct = "5/5"
 quantities = ["energy_import", "power"]
 [[meter]]
 id = "rack-1"
@@ -81,7 +81,14 @@ MISTAKES = {
     "meter twice": ('id = "rack-1"', 'id = "main-a"', r"agent\.toml:27 meter\[1\]\.id: 'main-a' is used 2 times"),
     "community on Modbus": ('"modbus-tcp"\n', '"modbus-tcp"\ncommunity = "x"\n', "community belongs to snmp-v2c"),
     "no community": ('community = "public"\n', "", "needs either community or community_env"),
-    "bad ratio": ('"2000/5"', '"2000:5"', r"agent\.toml:25 meter\[0\]\.ct"),
+    "bad ratio": ('"5/5"', '"2000:5"', r"agent\.toml:25 meter\[0\]\.ct"),
+    "ratio on the primary side": (
+        'ct = "5/5"', 'ct = "2000/5"', r"agent\.toml:19 meter\[0\]\.ct: meter 'main-a' is given '2000/5', but its profile "
+        r"'schneider-pm5xxx' counts on the primary side; remove ct: the meter counts it already",
+    ),
+    "voltage ratio on the primary side": (
+        'ct = "5/5"', 'pt = "10000/100"', r"meter\[0\]\.pt: meter 'main-a' is given '10000/100'.*; remove pt: the meter",
+    ),
     "no meters": (GOOD[GOOD.index("[[meter]]") :], "", r"meter: missing"),
     "not TOML": ("[agent]", "[agent", r"agent\.toml: not TOML"),
     "no profile folder": ("poll_seconds = 15", 'profile_dir = "/nowhere"', "profile_dir /nowhere is not a folder"),
@@ -118,15 +125,32 @@ def test_the_community_may_come_from_the_environment(tmp_path: Path, monkeypatch
     assert settings.link[1].community_text() == "secret"
 
 
-def test_an_operators_own_profile_is_one_file(tmp_path: Path) -> None:
-    own = tmp_path / "profiles"
+def with_own_profile(folder: Path, change: tuple[str, str]) -> str:
+    """Settings whose second meter has the operator's own profile: a changed copy of ours."""
+    own = folder / "profiles"
     own.mkdir()
-    (own / "mine.toml").write_text(
-        builtin_meter_profiles()["apc-rpdu2"].text.replace('id = "apc-rpdu2"', 'id = "mine"')
-    )
-    text = GOOD.replace('"apc-rpdu2"', '"mine"').replace("poll_seconds", f'profile_dir = "{own}"\npoll_seconds')
-    _, profiles = load_settings(write(tmp_path, text))
+    text = builtin_meter_profiles()["apc-rpdu2"].text
+    assert change[0] in text
+    (own / "mine.toml").write_text(text.replace('id = "apc-rpdu2"', 'id = "mine"').replace(*change, 1))
+    return GOOD.replace('"apc-rpdu2"', '"mine"').replace("poll_seconds", f'profile_dir = "{own}"\npoll_seconds')
+
+
+def test_an_operators_own_profile_is_one_file(tmp_path: Path) -> None:
+    _, profiles = load_settings(write(tmp_path, with_own_profile(tmp_path, ("", ""))))
     assert profiles["mine"].id == "mine"
+
+
+def test_an_operators_own_profile_has_to_say_its_side(tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match=r'^mine\.toml:1 side: missing; add side = "primary" if'):
+        load_settings(write(tmp_path, with_own_profile(tmp_path, ('side = "primary"\n', ""))))
+
+
+def test_a_meter_that_counts_on_the_secondary_side_may_have_ratios(tmp_path: Path) -> None:
+    text = with_own_profile(tmp_path, ('side = "primary"', 'side = "secondary"'))
+    settings, _ = load_settings(
+        write(tmp_path, text.replace('serial = "SN2"', 'serial = "SN2"\nct = "2000/5"\npt = "100"'))
+    )
+    assert (settings.meter[1].ct, settings.meter[1].pt) == ("2000/5", "100")
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from collector.ledger import FRAME_BYTES, Ledger, LedgerReader, pack
 from pue.contract.errors import Fatal, Retry
+from tests.support.ledgers import whole
 from tests.support.left_open import nothing_left_open
 from tests.support.plants import FakeAgent
 
@@ -29,7 +30,7 @@ def filled(folder: Path, number: int, **options: int) -> None:
 
 def test_records_come_back_as_they_went_in(tmp_path: Path) -> None:
     filled(tmp_path, 20)
-    records = list(LedgerReader(tmp_path).records(0, 20))
+    records = whole(LedgerReader(tmp_path).records(0, 20))
     assert [record.payload for record in records] == payloads(20)
     assert [record.number for record in records] == list(range(20))
     assert records[3].received_ms == 1003
@@ -51,7 +52,7 @@ def test_small_segments_are_read_as_one_row(tmp_path: Path) -> None:
     ledger.close()
     assert len(list(tmp_path.glob("*.seg"))) > 3
     reader = LedgerReader(tmp_path)
-    assert [record.payload for record in reader.records(0, 12)] == payloads(12)
+    assert [record.payload for record in whole(reader.records(0, 12))] == payloads(12)
     assert [reader.read(number).payload for number in (7, 2, 8, 11)] == [payloads(12)[n] for n in (7, 2, 8, 11)]
     again = Ledger(tmp_path, segment_bytes=200)
     assert again.committed == 12
@@ -68,7 +69,7 @@ def test_a_torn_tail_is_put_aside_and_writing_goes_on(tmp_path: Path, missing: i
     assert ledger.torn_bytes > 0
     assert ledger.append(b"new", 0) == 4
     ledger.sync()
-    assert [record.payload for record in ledger.reader.records(0, 5)] == [*payloads(4), b"new"]
+    assert [record.payload for record in whole(ledger.reader.records(0, 5))] == [*payloads(4), b"new"]
     ledger.close()
     (torn,) = tmp_path.glob("torn-*.bin")
     assert torn.stat().st_size == ledger.torn_bytes
@@ -80,7 +81,7 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
     data = bytearray(segment.read_bytes())
     data[FRAME_BYTES + 3] ^= 1
     segment.write_bytes(data)
-    with pytest.raises(Fatal, match=r"record 0 is missing or damaged; restore"):
+    with pytest.raises(Fatal, match=r"record 0 is missing or damaged; its agent is asked to send it again, or restore"):
         LedgerReader(tmp_path).read(0)
 
 
@@ -111,7 +112,7 @@ def test_a_disk_that_refuses_keeps_nothing_of_the_group(tmp_path: Path, monkeypa
     assert ledger.committed == 1
     ledger.append(b"after", 0)
     ledger.sync()
-    assert [record.payload for record in ledger.reader.records(0, 2)] == [b"kept", b"after"]
+    assert [record.payload for record in whole(ledger.reader.records(0, 2))] == [b"kept", b"after"]
     ledger.close()
 
 
@@ -131,7 +132,7 @@ def test_a_segment_that_cannot_be_begun_is_tried_again(tmp_path: Path, monkeypat
     assert ledger.committed == 1
     ledger.append(b"second", 0)
     ledger.sync()
-    assert [record.payload[:6] for record in ledger.reader.records(0, 2)] == [b"first,", b"second"]
+    assert [record.payload[:6] for record in whole(ledger.reader.records(0, 2))] == [b"first,", b"second"]
     ledger.close()
 
 
