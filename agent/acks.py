@@ -10,6 +10,8 @@ from pue.contract.wire import Ack
 
 Range = tuple[int, int]
 """First and last seq, both included."""
+FIRST_TIME = 10**12
+"""Generations from here on are times in ms: 2001-09-09. Release 0.1 counted starts, from 1 on every new machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,18 @@ class AckJudge:
     def __init__(self, agent: str) -> None:
         self._agent = agent
         self._low: dict[str, int] = {}
+        self._generation = 0
 
     def judge(self, ack: Ack, facts: EpochFacts | None) -> Verdict:
         """Decide about one ack; `facts` is None for an epoch we do not know."""
         if ack.agent != self._agent:
             return Ignore(f"ack for agent {ack.agent!r}, we are {self._agent!r}; check the broker's topics")
+        if ack.generation < self._generation:
+            return Ignore(
+                f"collector {ack.collector} is of generation {ack.generation}, {self._generation} was heard already: "
+                "two collectors own this shard; stop the older one"
+            )
+        self._generation = ack.generation if ack.generation >= FIRST_TIME else 0
         if facts is None:
             return Ignore(f"ack for epoch {ack.epoch}, which this spool has not; was the spool deleted?")
         if not facts.is_open:

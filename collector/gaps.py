@@ -75,7 +75,7 @@ def settle(seqs: Iterable[int]) -> Settled:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The collector that answers for a shard; `generation` counts its starts."""
+    """The collector that answers for a shard; `generation` is the time of its start, and grows with each."""
 
     collector: str
     generation: int

@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -375,9 +376,13 @@ class Ledger:
         return handle
 
     def _count_start(self) -> int:
-        """Next generation, written down before anything else happens: `pid generation`."""
+        """Next generation, written down before anything else happens: `pid generation`.
+
+        It is a time, so that an owner on another machine, which knows nothing of this file, has a later one too.
+        """
         words = os.pread(self._lock, 100, 0).split()
-        generation = int(words[1]) + 1 if len(words) == 2 and words[1].isdigit() else 1
+        last = int(words[1]) if len(words) == 2 and words[1].isdigit() else 0
+        generation = max(last + 1, time.time_ns() // 1_000_000)
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()} {generation}\n".encode(), 0)
         os.fsync(self._lock)

@@ -81,7 +81,7 @@ def test_a_batch_is_acked_with_its_hash_and_its_readings_are_stored(scene: Scene
     data = scene.agent.read([START_MS + 500], [7])
     scene.link.publish(data)
     ack = scene.link.acked(2)
-    assert (ack.sha256, ack.ranges, ack.refused, ack.collector, ack.generation) == (data.sha256, [], [], "yn-c1", 1)
+    assert (ack.sha256, ack.ranges, ack.refused, ack.collector) == (data.sha256, [], [], "yn-c1")
     wait_until(lambda: scene.stored() == [START_MS + 500], "the reading is stored")
     wait_until(lambda: scene.metric("pue_collector_readings_stored_total") == 1, "it is counted")
     assert scene.metric("pue_collector_batches_committed_total") == 2
@@ -156,14 +156,14 @@ def test_a_broker_that_goes_away_costs_one_line_and_nothing_else(scene: Scene) -
 
 def test_sigterm_ends_it_within_three_seconds_and_leaves_the_shard_free(scene: Scene) -> None:
     scene.link.publish(*scene.agent.batches)
-    scene.link.acked(1)
+    before = scene.link.acked(1).generation
     begun = time.monotonic()
     assert scene.collector.stop() == 0
     assert time.monotonic() - begun < 3
     scene.collector.start()
     scene.link.acks.clear()
     scene.link.publish(scene.agent.batches[0])
-    assert scene.link.acked(1).generation == 2
+    assert scene.link.acked(1).generation > before
 
 
 def test_a_second_collector_of_the_same_shard_is_told_who_owns_it(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.acks import AckJudge, EpochFacts, Fork, Ignore, Range, Settle, merged, missing
+from agent.acks import FIRST_TIME, AckJudge, EpochFacts, Fork, Ignore, Range, Settle, merged, missing
 from pue.contract.canonical import ZERO_HASH
 from pue.contract.wire import Ack
 
@@ -17,10 +17,15 @@ OTHER = "b" * 64
 
 
 def ack(
-    upto: int, ranges: list[Range] | None = None, *, sha: str = SHA, refused: list[tuple[int, str]] | None = None
+    upto: int,
+    ranges: list[Range] | None = None,
+    *,
+    sha: str = SHA,
+    refused: list[tuple[int, str]] | None = None,
+    generation: int = 1,
 ) -> Ack:
     return Ack(
-        collector="c", generation=1, agent="me", epoch=EPOCH, upto=upto, sha256=sha, ranges=ranges or [],
+        collector="c", generation=generation, agent="me", epoch=EPOCH, upto=upto, sha256=sha, ranges=ranges or [],
         refused=refused or [],
     )  # fmt: skip
 
@@ -54,6 +59,24 @@ def test_acks_for_others_for_unknown_and_for_left_epochs_are_ignored() -> None:
     assert isinstance(AckJudge("other").judge(ack(5), facts(10)), Ignore)
     assert isinstance(judge.judge(ack(5), None), Ignore)
     assert isinstance(judge.judge(ack(50), facts(10, is_open=False)), Ignore)
+
+
+def test_of_two_collectors_of_one_shard_the_one_that_was_started_later_is_believed() -> None:
+    judge = AckJudge("me")
+    early, late = FIRST_TIME + 1, FIRST_TIME + 2
+    assert isinstance(judge.judge(ack(5, generation=early), facts(10)), Settle)
+    assert isinstance(judge.judge(ack(7, generation=late), facts(10)), Settle)
+    verdict = judge.judge(ack(9, generation=early), facts(10))
+    assert isinstance(verdict, Ignore)
+    assert "two collectors own this shard; stop the older one" in verdict.reason
+    assert isinstance(judge.judge(ack(9, generation=7), facts(10)), Ignore)
+    assert isinstance(judge.judge(ack(9, generation=late), facts(10)), Settle)
+
+
+def test_a_collector_of_release_0_1_may_begin_to_count_anew() -> None:
+    judge = AckJudge("me")
+    assert isinstance(judge.judge(ack(5, generation=7), facts(10)), Settle)
+    assert isinstance(judge.judge(ack(6, generation=1), facts(10)), Settle)
 
 
 def test_one_lower_ack_may_be_an_old_one_and_a_second_is_believed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -151,15 +152,17 @@ def test_every_folder_a_ledger_begins_is_on_disk_before_its_first_record(
     assert {str(tmp_path / name) for name in ("state", "state/ledger", "state/ledger/s0")} <= synced
 
 
-def test_one_shard_has_one_owner_and_counts_its_starts(tmp_path: Path) -> None:
+def test_one_shard_has_one_owner_and_each_start_is_of_a_later_generation(tmp_path: Path) -> None:
+    before_ms = time.time_ns() // 1_000_000
     ledger = Ledger(tmp_path / "s0")
     program = f"from pathlib import Path; from collector.ledger import Ledger; Ledger(Path({str(tmp_path / 's0')!r}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert f"shard s0 in {tmp_path} is owned by process {os.getpid()}; stop that collector first" in done.stderr
-    assert ledger.generation == 1
+    assert ledger.generation >= before_ms
     ledger.close()
+    (tmp_path / "s0" / "owner").write_text(f"1 {before_ms + 10**9}\n")  # by a clock that was ahead
     again = Ledger(tmp_path / "s0")
-    assert again.generation == 2
+    assert again.generation == before_ms + 10**9 + 1
     again.close()
 
 
