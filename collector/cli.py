@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keeps signed batches and projects them to series.",
 )
+
+quarantine = typer.Typer(no_args_is_help=True, help="What was not kept, and why.")
+app.add_typer(quarantine, name="quarantine")
 
 Config = Annotated[Path, typer.Option("--config", help="TOML file; see collector/README.md.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and every step.")]
@@ -139,14 +144,78 @@ def rebuild(config: Config, debug: Debug = False) -> None:
 def incidents(config: Config, site: str | None = None, debug: Debug = False) -> None:
     """List what the collector noticed."""
     with told(debug):
-        from collector.database import FILE, connect_read_only
         from collector.index import read_incidents
-        from collector.settings import load
 
-        with closing(connect_read_only(load(config).collector.state_dir / FILE)) as db:
+        with closing(_index(config)) as db:
             found = read_incidents(db, site)
         for item in found:
             typer.echo(f"{item.kind.value} x{item.times} {item.site or '-'} {item.agent or '-'}: {item.detail}")
+
+
+@app.command()
+def gaps(config: Config, agent: str | None = None, debug: Debug = False) -> None:
+    """List every number that is missing, declared lost, refused or damaged, and why; beside a running collector too."""
+    with told(debug):
+        from collector.promise import gaps as find
+        from collector.promise import kept
+
+        with closing(_index(config)) as db:
+            found = find(db, agent)
+            for gap in found:
+                typer.echo(f"{gap.agent}/{gap.epoch}/{gap.from_seq}..{gap.to_seq} {gap.why}")
+            typer.echo(f"{kept(db, agent)} batches kept, {len(found)} gaps")
+
+
+@app.command()
+def verify(config: Config, debug: Debug = False) -> None:
+    """Read every original and hold it against the index; exit code 1 if some are damaged, which are then asked for."""
+    with told(debug):
+        from collector.database import connect
+        from collector.settings import load
+        from collector.verify import verify_all
+
+        mine = load(config).collector
+        is_whole = True
+        with closing(connect(mine.state_dir)) as db:
+            for found in verify_all(db, mine.state_dir, mine.shards):
+                typer.echo(f"shard {found.shard}: {found.whole} originals as they were filed, {len(found.lost)} damaged"
+                           f"{f': records {found.lost}' if found.lost else ''}")  # fmt: skip
+                is_whole = is_whole and not found.lost
+    if not is_whole:
+        raise typer.Exit(EXIT_UNEXPECTED)
+
+
+@quarantine.command("list")
+def list_(config: Config, debug: Debug = False) -> None:
+    """List what was not kept: refused, or held until something changes."""
+    with told(debug):
+        from collector.promise import held
+
+        with closing(_index(config)) as db:
+            for item in held(db):
+                typer.echo(f"{item.number} {item.reason} x{item.times} {_utc(item.first_ms)}..{_utc(item.last_ms)}: "
+                           f"{item.message}")  # fmt: skip
+
+
+@quarantine.command()
+def show(number: int, config: Config, debug: Debug = False) -> None:
+    """Show the line of one message in quarantine."""
+    with told(debug):
+        from collector.promise import original
+
+        with closing(_index(config)) as db:
+            typer.echo(original(db, number))
+
+
+def _index(config: Path) -> sqlite3.Connection:
+    from collector.database import FILE, connect_read_only
+    from collector.settings import load
+
+    return connect_read_only(load(config).collector.state_dir / FILE)
+
+
+def _utc(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 @app.command()

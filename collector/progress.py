@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collector.admit import Place
+from collector.incidents import Incident, IncidentKind
 from pue.contract.series import SeriesKey
 from pue.energy.slots import Int64
 
@@ -157,6 +158,13 @@ class Progress:
         for table in PROJECTION_TABLES:
             self.db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own tables
         self._known.clear()
+
+
+def damage(shard: str, record: int, place: Place | None) -> Incident:
+    """What is said of a damaged record."""
+    words = f"record {record} of shard {shard} cannot be read; it is {place or 'a batch nobody filed'}"
+    agent = place.agent if place else ""
+    return Incident(IncidentKind.DAMAGED_RECORD, "", agent, f"{shard}/{record}", words)
 
 
 def projected(db: sqlite3.Connection, shard: str) -> int:

@@ -14,7 +14,7 @@ from collector.extract import RECORD, T1, Points
 from collector.incidents import Incident, IncidentKind
 from collector.index import report
 from collector.ledger import LedgerReader, Lost, Record
-from collector.progress import Progress
+from collector.progress import Progress, damage
 from collector.refresh import Refreshed, Refresher
 from collector.store import Rows, SeriesStore, Table
 from collector.tail import TailCache
@@ -150,10 +150,7 @@ class Projector:
         """An original that is damaged, or not what was filed, is named and stepped over; intake asks for it again."""
         log.error("shard %s record %d is damaged; its agent is asked to send it again", chunk.shard, lost.number)
         chunk.lost.append((chunk.shard, lost.number, lost.received_ms))
-        place = self._progress.batch_of(chunk.shard, lost.number)
-        words = f"record {lost.number} of shard {chunk.shard} cannot be read; it is {place or 'a batch nobody filed'}"
-        agent = place.agent if place else ""
-        chunk.incidents.append(Incident(IncidentKind.DAMAGED_RECORD, "", agent, f"{chunk.shard}/{lost.number}", words))
+        chunk.incidents.append(damage(chunk.shard, lost.number, self._progress.batch_of(chunk.shard, lost.number)))
 
     def _take(self, record: Record, chunk: Chunk, enrolled: Enrolled) -> None:
         signed = record.signed

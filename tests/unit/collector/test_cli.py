@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from collector.cli import app
-from pue.contract.wire import write_lines
+from pue.contract.wire import Dropped, write_lines
 from tests.support.plants import START_MS, FakeAgent, collector_toml, topology_of, write_topology
 
 
@@ -54,6 +54,41 @@ def test_incidents_are_listed(config: Path, agent: FakeAgent, tmp_path: Path) ->
     path.write_bytes(b"".join(write_lines(agent.batches)))
     call("import", path, "--config", config)
     assert "unapproved_config x1 km01 km01-a1: configuration" in call("incidents", "--config", config).output
+
+
+def test_every_number_that_is_not_kept_is_listed_with_its_reason(
+    config: Path, agent: FakeAgent, tmp_path: Path
+) -> None:
+    agent.read([START_MS + 1000], [2])
+    agent.event(Dropped(epoch=agent.epoch, from_seq=7, to_seq=9, reason="disk full"))
+    path = tmp_path / "a.batches"
+    stranger = FakeAgent(meters=("cellar",), signer=agent.signer, epoch=agent.epoch, seq=4)
+    path.write_bytes(b"".join(write_lines([agent.batches[0], *agent.batches[2:], stranger.configure()])))
+    call("import", path, "--config", config)
+    name = f"km01-a1/{agent.epoch}"
+    lines = call("gaps", "--config", config).output.splitlines()
+    assert lines == [
+        f"{name}/2..2 missing: not sent yet, or held in quarantine",
+        f"{name}/5..5 refused: unknown_meter",
+        f"{name}/6..6 missing: not sent yet, or held in quarantine",
+        f"{name}/7..9 declared lost by the agent: disk full",
+        "3 batches kept, 4 gaps",
+    ]
+    assert call("gaps", "--agent", "km02-a1", "--config", config).output == "0 batches kept, 0 gaps\n"
+
+
+def test_what_is_in_quarantine_is_listed_and_shown(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.batches"
+    stranger = FakeAgent(agent="km99-a1").configure()
+    path.write_bytes(b"".join(write_lines([stranger])))
+    for _ in range(2):
+        call("import", path, "--config", config)
+    (line,) = call("quarantine", "list", "--config", config).output.splitlines()
+    assert line.startswith("1 unknown_agent x2 20")
+    assert "agent 'km99-a1' is not in topology version 1" in line
+    assert call("quarantine", "show", "1", "--config", config).output == stranger.line.decode() + "\n"
+    done = call("quarantine", "show", "7", "--config", config)
+    assert (done.exit_code, "no message 7 is in quarantine" in done.stderr) == (2, True)
 
 
 def test_rebuild_readmit_and_export_work_on_what_is_kept(config: Path, agent: FakeAgent, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from collector.app import opened
+from collector.cli import app
 from collector.intake import Arrival
 from collector.ledger import FRAME_BYTES, Ledger, LedgerReader, Lost, Record, frame
 from collector.project import Projector
@@ -161,6 +163,25 @@ def test_a_rebuild_that_fails_leaves_the_store_as_it_was_and_the_next_one_does_n
         assert counts(desk) == list(range(1, BATCHES))
         assert rebuild_all(parts) == BATCHES - 1
     assert counts(desk) == list(range(1, BATCHES))
+
+
+def test_verify_finds_damage_that_nobody_has_read_and_has_it_asked_for(desk: Bench, agent: FakeAgent) -> None:
+    desk.take(agent.batches)
+    config = str(desk.folder / "collector.toml")
+    done = CliRunner().invoke(app, ["verify", "--config", config])
+    assert (done.exit_code, done.output) == (0, "shard s0: 8 originals as they were filed, 0 damaged\n")
+    (segment,) = ledger_of(desk).glob("*.seg")
+    for number in (2, 5):
+        flip(segment, number, FRAME_BYTES + 9)
+    with opened(desk.settings) as parts:
+        for _ in range(2):
+            done = CliRunner().invoke(app, ["verify", "--config", config])
+            words = "shard s0: 6 originals as they were filed, 2 damaged: records [2, 5]\n"
+            assert (done.exit_code, done.output) == (1, words)
+        ((_, ack),) = parts.intake.ask_again()
+        assert (ack.upto, ack.ranges) == (2, [(4, 5), (7, 8)])
+        parts.intake.take([Arrival.of(agent.batches[number]) for number in (2, 5)], parts.enrolled())
+    assert CliRunner().invoke(app, ["verify", "--config", config]).exit_code == 0
 
 
 def test_a_lost_segment_costs_what_was_in_it(tmp_path: Path) -> None:
