@@ -7,6 +7,7 @@ import re
 import ssl
 from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -233,6 +234,20 @@ def _check_meter(at: int, meter: MeterTable, link: LinkTable, profile: MeterProf
             yield "meter", at, f"quantities: profile {spec.id!r} has no {quantity!r}, only {', '.join(spec.quantity)}"
     if len(set(meter.quantities)) != len(meter.quantities):
         yield "meter", at, "quantities: a quantity is named twice"
+    if spec.side == "primary":
+        yield from _check_ratios(at, meter)
+
+
+def _check_ratios(at: int, meter: MeterTable) -> Iterator[Problem]:
+    """A ratio that the meter counts itself would count twice."""
+    for name, ratio in (("ct", meter.ct), ("pt", meter.pt)):
+        if Fraction(ratio) != 1:
+            yield (
+                "meter",
+                at,
+                f"{name}: meter {meter.id!r} is given {ratio!r}, but its profile {meter.profile!r} counts on the "
+                f"primary side; remove {name}: the meter counts it already",
+            )
 
 
 def _duplicates(table: str, ids: list[str]) -> Iterator[Problem]:

@@ -89,7 +89,7 @@ def test_an_unknown_key_is_one_line_with_file_line_and_field(tmp_path: Path) -> 
 def test_a_ratio_that_the_meter_counts_already_is_refused(command: str, tmp_path: Path) -> None:
     config = settings(tmp_path).config
     config.write_text(config.read_text().replace('serial = "', 'ct = "2000/5"\nserial = "', 1))
-    done = pue_agent(command, "--config", config)
+    done = pue_agent_process(command, "--config", config)
     assert done.returncode == 2
     assert "meter[0].ct: meter 'main-1' is given '2000/5'" in done.stderr
     assert done.stderr.endswith("; remove ct: the meter counts it already\n")

@@ -83,11 +83,15 @@ MISTAKES = {
     "no community": ('community = "public"\n', "", "needs either community or community_env"),
     "bad ratio": ('"5/5"', '"2000:5"', r"agent\.toml:25 meter\[0\]\.ct"),
     "ratio on the primary side": (
-        'ct = "5/5"', 'ct = "2000/5"', r"agent\.toml:19 meter\[0\]\.ct: meter 'main-a' is given '2000/5', but its profile "
-        r"'schneider-pm5xxx' counts on the primary side; remove ct: the meter counts it already",
+        'ct = "5/5"',
+        'ct = "2000/5"',
+        r"agent\.toml:19 meter\[0\]\.ct: meter 'main-a' is given '2000/5', but its "
+        r"profile 'schneider-pm5xxx' counts on the primary side; remove ct: the meter counts it already",
     ),
     "voltage ratio on the primary side": (
-        'ct = "5/5"', 'pt = "10000/100"', r"meter\[0\]\.pt: meter 'main-a' is given '10000/100'.*; remove pt: the meter",
+        'ct = "5/5"',
+        'pt = "10000/100"',
+        r"meter\[0\]\.pt: meter 'main-a' is given '10000/100', .*; remove pt: the",
     ),
     "no meters": (GOOD[GOOD.index("[[meter]]") :], "", r"meter: missing"),
     "not TOML": ("[agent]", "[agent", r"agent\.toml: not TOML"),
