@@ -18,12 +18,12 @@ from agent.clock import SystemClock
 from agent.drivers import Answer
 from agent.logs import start_logging
 from agent.plan import Plan, PlannedMeter, make_plan
+from agent.poll import Reading, decode_answers
 from agent.settings import AgentSettings, load_profiles, load_settings, load_signer
-from pue.contract.decode import decode
 from pue.contract.errors import Fatal, PueError
 from pue.contract.quality import Quality
 from pue.contract.signing import Signer
-from pue.contract.wire import EventBatch, Handover, SignedLine, config_digest, open_batch, read_lines
+from pue.contract.wire import EventBatch, Handover, Point, SignedLine, config_digest, open_batch, read_lines
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="On-site agent.")
 
@@ -153,18 +153,17 @@ async def _read_once(plan: Plan, link: str, meter: PlannedMeter) -> list[Answer]
 
 
 def _describe(plan: Plan, meter: PlannedMeter, answers: list[Answer]) -> list[str]:
-    lines = []
-    codes = {point.index: point.code for point in meter.points}
-    for answer in sorted(answers, key=lambda answer: answer.point):
-        point = plan.config.points[answer.point]
-        count, quality = (None, answer.quality) if answer.quality else decode(answer.raw, codes[answer.point])
-        value = f"{Decimal(count).scaleb(point.exponent):f} {point.unit}" if count is not None else _why(quality)
-        lines.append(f"{point.quantity:16} {value:24} raw {answer.raw or '-':24} {answer.dt_ms} ms")
-    return lines
+    points = {point.index: point for point in meter.points}
+    readings = decode_answers(sorted(answers, key=lambda answer: answer.point), points, {})
+    return [_row(plan.config.points[reading.point], reading) for reading in readings]
 
 
-def _why(quality: Quality) -> str:
-    return "no value: " + ", ".join(bit.name.lower() for bit in Quality if bit & quality and bit.name)
+def _row(point: Point, reading: Reading) -> str:
+    marks = ", ".join(bit.name.lower() for bit in Quality if bit & reading.quality and bit.name)
+    value = f"no value: {marks}"
+    if reading.count is not None:
+        value = f"{Decimal(reading.count).scaleb(point.exponent):f} {point.unit} {marks}"
+    return f"{point.quantity:16} {value:24} raw {reading.raw or '-':24} {reading.dt_ms} ms"
 
 
 def _handover(path: Path, settings: AgentSettings) -> tuple[EventBatch, SignedLine]:

@@ -83,7 +83,7 @@ class Reading:
 def decode_answers(
     answers: Iterable[Answer], points: Mapping[int, PlannedPoint], last_counts: dict[int, int]
 ) -> list[Reading]:
-    """Decode what came; mark a counter that is lower than its last value, and remember the new one."""
+    """Decode what came; mark a counter that shows what it cannot, and remember its new value as the last."""
     return [_decode(answer, points[answer.point], last_counts) for answer in answers]
 
 
@@ -93,10 +93,14 @@ def _decode(answer: Answer, point: PlannedPoint, last_counts: dict[int, int]) ->
     if not quality:
         count, quality = decode(answer.raw, point.code)
     if count is not None and point.is_counter:
-        if count < last_counts.get(point.index, count):
-            quality |= Quality.BACKWARDS
+        quality |= _counter_marks(count, last_counts.get(point.index, count))
         last_counts[point.index] = count
     return Reading(answer.point, answer.t0_ms, answer.dt_ms, answer.raw, count, quality)
+
+
+def _counter_marks(count: int, last_count: int) -> Quality:
+    backwards = Quality.BACKWARDS if count < last_count else Quality.GOOD
+    return backwards | Quality.IMPLAUSIBLE if count < 0 else backwards
 
 
 def readings_bodies(readings: Sequence[Reading], max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Readings]:

@@ -36,6 +36,8 @@ class Quality(IntFlag):
     """A counter lower than the reading before it."""
     OUT_OF_BAND = 1 << 10
     """A value entered by a person or read off the display."""
+    IMPLAUSIBLE = 1 << 11
+    """A value that the quantity cannot have: a counter below zero."""
 
 
 NO_VALUE = Quality(0xFF)

@@ -80,6 +80,11 @@ def test_every_refusal_and_quality_bit_is_in_the_wire_contract() -> None:
     assert not {name for name in names if name not in text("pue/WIRE.md")}
 
 
+def test_the_wire_contract_gives_every_quality_bit_its_number() -> None:
+    rows = {f"| {bit.value.bit_length() - 1} | {bit.name}" for bit in Quality}
+    assert not {row for row in rows if row not in text("pue/WIRE.md")}
+
+
 def test_every_flag_column_quantity_and_reason_is_in_the_method() -> None:
     words = {flag.name or "" for flag in Flag} | {code.value for code in Reason}
     words |= {*READING_FIELDS, *SLOT_FIELDS, *QUANTITIES}

@@ -110,6 +110,14 @@ def test_read_shows_raw_value_unit_and_time(tmp_path: Path) -> None:
     assert energy[-1] == "ms"
 
 
+def test_read_shows_that_a_counter_below_zero_is_implausible(tmp_path: Path) -> None:
+    with modbus_meters({1: schneider_words(-5, -12.5)}) as port:
+        done = pue_agent("read", "--config", settings(tmp_path, port).config, "main-1")
+    energy, power = (line.split() for line in done.stdout.splitlines())
+    assert energy[:6] == ["energy_import", "-5", "Wh", "implausible", "raw", "fffffffffffffffb"]
+    assert power[:4] == ["power", "-12.500", "kW", "raw"]
+
+
 def test_read_of_a_meter_that_does_not_answer_says_so(tmp_path: Path) -> None:
     done = pue_agent("read", "--config", settings(tmp_path, free_port()).config, "main-1")
     assert done.returncode == 1

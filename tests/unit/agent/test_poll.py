@@ -50,13 +50,13 @@ def test_an_answer_ends_the_pause_and_a_wrong_answer_is_an_answer() -> None:
     assert not backoff.pausing("u", 1001)
 
 
-def point(index: int = 0, *, is_counter: bool = True) -> PlannedPoint:
-    return PlannedPoint(index, "energy_import", RegisterCode("u16", 0), is_counter)
+def point(index: int = 0, *, is_counter: bool = True, type_name: str = "u16") -> PlannedPoint:
+    return PlannedPoint(index, "energy_import", RegisterCode(type_name, 0), is_counter)
 
 
-def decoded(*raws: str, is_counter: bool = True) -> list[Reading]:
+def decoded(*raws: str, is_counter: bool = True, type_name: str = "u16") -> list[Reading]:
     answers = [Answer(0, 1000, 5, raw, Quality.GOOD) for raw in raws]
-    return decode_answers(answers, {0: point(is_counter=is_counter)}, {})
+    return decode_answers(answers, {0: point(is_counter=is_counter, type_name=type_name)}, {})
 
 
 def test_a_counter_below_its_last_value_is_marked_and_keeps_its_value() -> None:
@@ -66,6 +66,20 @@ def test_a_counter_below_its_last_value_is_marked_and_keeps_its_value() -> None:
         (4, Quality.GOOD),
         (9, Quality.GOOD),
     ]
+
+
+def test_a_counter_below_zero_is_marked_from_its_first_reading_on_and_keeps_its_value() -> None:
+    readings = decoded("FFFF", "FFFB", "0000", "0001", type_name="i16")
+    assert [(reading.count, reading.quality) for reading in readings] == [
+        (-1, Quality.IMPLAUSIBLE),
+        (-5, Quality.IMPLAUSIBLE | Quality.BACKWARDS),
+        (0, Quality.GOOD),
+        (1, Quality.GOOD),
+    ]
+
+
+def test_a_gauge_may_be_below_zero() -> None:
+    assert [reading.quality for reading in decoded("FFFF", is_counter=False, type_name="i16")] == [Quality.GOOD]
 
 
 def test_a_gauge_may_fall() -> None:
