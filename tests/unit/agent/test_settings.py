@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.settings import load_settings, load_signer
+from agent.settings import load_settings, load_signer, warnings
 from pue.contract.errors import Fatal
 from pue.contract.profile import builtin_meter_profiles
 from pue.contract.signing import Signer
@@ -144,9 +144,14 @@ def test_an_operators_own_profile_is_one_file(tmp_path: Path) -> None:
     assert profiles["mine"].id == "mine"
 
 
-def test_an_operators_own_profile_has_to_say_its_side(tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match=r'^mine\.toml:1 side: missing; add side = "primary" if'):
-        load_settings(write(tmp_path, with_own_profile(tmp_path, ('side = "primary"\n', ""))))
+def test_an_own_profile_that_does_not_state_its_side_is_read_and_warned_of(tmp_path: Path) -> None:
+    text = with_own_profile(tmp_path, ('side = "primary"\n', "")).replace('"SN2"', '"SN2"\nct = "2000/5"')
+    (warning,) = warnings(*load_settings(write(tmp_path, text)))
+    assert warning.startswith("profile 'mine' does not state its side; add side = \"primary\" to its file if")
+
+
+def test_our_own_profiles_give_no_warning(tmp_path: Path) -> None:
+    assert not list(warnings(*load_settings(write(tmp_path, GOOD))))
 
 
 def test_a_meter_that_counts_on_the_secondary_side_may_have_ratios(tmp_path: Path) -> None:
