@@ -98,7 +98,10 @@ class Verifier:
         """
         try:
             # validate: without it base64 skips what are no characters of its own.
-            self._public.verify(base64.b64decode(signature, validate=True), line)
+            raw = base64.b64decode(signature, validate=True)
+            if base64.b64encode(raw) != signature:  # 88 characters have four bits more than 64 bytes: one spelling only
+                raise InvalidSignature
+            self._public.verify(raw, line)
         except (InvalidSignature, binascii.Error, ValueError):
             raise Reject(
                 RejectReason.BAD_SIGNATURE,

@@ -40,6 +40,23 @@ def test_another_keys_signature_is_refused() -> None:
         Signer.generate().verifier.check(b"x", Signer.generate().sign(b"x"))
 
 
+def test_a_signature_has_one_spelling() -> None:
+    """The last character before the padding holds two bits of the signature and four that say nothing."""
+    signer = Signer.generate()
+    right = signer.sign(b"line")
+    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    place = letters.index(right[85:86])
+    accepted = []
+    for other in range(place & ~15, (place & ~15) + 16):
+        spelled = right[:85] + letters[other : other + 1] + b"=="
+        try:
+            signer.verifier.check(b"line", spelled)
+        except Reject:
+            continue
+        accepted.append(spelled)
+    assert accepted == [right]
+
+
 @pytest.mark.parametrize("text", ["", "?", "AAAA", "A" * 44, "A" * 20 + " " + "A" * 23 + "="])
 def test_text_that_is_no_key_is_fatal(text: str) -> None:
     with pytest.raises(Fatal, match=r"^private key is not 32 bytes in base64; write it with `keygen`$"):
