@@ -19,7 +19,7 @@ from agent.drivers import Answer
 from agent.logs import start_logging
 from agent.plan import Plan, PlannedMeter, make_plan
 from agent.poll import Reading, decode_answers
-from agent.settings import AgentSettings, load_profiles, load_settings, load_signer
+from agent.settings import AgentSettings, load_profiles, load_settings, load_signer, warnings
 from pue.contract.errors import Fatal, PueError
 from pue.contract.quality import Quality
 from pue.contract.signing import Signer
@@ -57,6 +57,8 @@ def check(config: ConfigOption, debug: DebugOption = False) -> None:
         typer.echo(f"  link {planned.link.id}: {planned.link.transport} {host}:{port}")
         for meter in planned.meters:
             typer.echo(f"    meter {meter.meter}: {_requests(meter)}")
+    for warning in warnings(settings, profiles):
+        typer.echo(f"warning: {warning}")
     typer.echo(f"configuration {config_digest(plan.config)}: have it approved before `run`")
     typer.echo(
         f"ok: {len(plan.config.points)} points of {len(settings.meter)} meters every {settings.agent.poll_seconds:g} s"

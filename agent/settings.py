@@ -168,6 +168,16 @@ def load_settings(path: Path) -> tuple[AgentSettings, dict[str, MeterProfile]]:
     return settings, profiles
 
 
+def warnings(settings: AgentSettings, profiles: dict[str, MeterProfile]) -> Iterator[str]:
+    """What may be wrong and keeps nobody from reading."""
+    for name in sorted({meter.profile for meter in settings.meter}):
+        if profiles[name].spec.side is None:
+            yield (
+                f'profile {name!r} does not state its side; add side = "primary" to its file if the meter counts its '
+                'transformer ratios itself or has no transformers, else side = "secondary"'
+            )
+
+
 def load_profiles(folder: Path | None) -> dict[str, MeterProfile]:
     """The profiles that come with the product and those of the operator's own folder."""
     profiles = builtin_meter_profiles()

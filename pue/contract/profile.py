@@ -23,13 +23,6 @@ HexWords = Annotated[str, StringConstraints(pattern=r"^\s*([0-9a-fA-F]{2}\s*)+$"
 Oid = Annotated[str, StringConstraints(pattern=r"^[0-2](\.[0-9]+)+(\.\{index\}(\.[0-9]+)*)?$")]
 Exponent = Annotated[int, Field(ge=-9, le=9)]
 Modulus = Annotated[int, Field(ge=0)]
-Side = Annotated[
-    Literal["primary", "secondary"],
-    Field(
-        description='add side = "primary" if the meter counts its transformer ratios itself or has no transformers, '
-        'side = "secondary" if its counts are still to be multiplied by CT and PT'
-    ),
-]
 
 
 class _Quantity(Settings):
@@ -82,7 +75,10 @@ class Vector(Settings):
 
 
 class _Head(Settings):
-    """What every profile states of its origin, and on which side of the transformers the meter counts."""
+    """What every profile states of its origin, and on which side of the transformers the meter counts.
+
+    Operators have profiles of before there was a side; there it is `None`, unknown.
+    """
 
     id: Id
     model: str
@@ -90,7 +86,7 @@ class _Head(Settings):
     source: str
     status: Literal["document", "bench", "field"]
     resolution: str
-    side: Side
+    side: Literal["primary", "secondary"] | None = None
     test: tuple[Vector, ...]
 
 

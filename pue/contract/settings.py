@@ -13,10 +13,7 @@ from pue.contract.errors import Fatal
 
 
 class Settings(BaseModel):
-    """Base of every settings table: frozen, and an unknown key is an error.
-
-    A description of a field at the top says what to add where it is missing.
-    """
+    """Base of every settings table: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,24 +50,19 @@ def parse(text: str, model: type[Model], name: str) -> Model:
         return model.model_validate(document)
     except ValidationError as errors:
         lines = _lines(text)
-        raise Fatal("\n".join(_describe(error, lines, name, model) for error in errors.errors())) from None
+        raise Fatal("\n".join(_describe(error, lines, name) for error in errors.errors())) from None
 
 
-def _describe(error: ErrorDetails, lines: dict[Path, int], name: str, model: type[BaseModel]) -> str:
+def _describe(error: ErrorDetails, lines: dict[Path, int], name: str) -> str:
     path: Path = error["loc"]
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "unknown key; remove it or correct its spelling"
     elif error["type"] == "missing":
-        message = f"missing; {_what_to_add(path, model)}"
+        message = "missing; add it"
     elif isinstance(error["input"], str | int | float):
         message = f"{message} (it is {error['input']!r})"
     return f"{name}:{_line(path, lines)} {_field(path)}: {message}"
-
-
-def _what_to_add(path: Path, model: type[BaseModel]) -> str:
-    field = model.model_fields.get(str(path[0])) if len(path) == 1 else None
-    return (field and field.description) or "add it"
 
 
 def _line(path: Path, lines: dict[Path, int]) -> int:

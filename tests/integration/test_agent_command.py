@@ -17,6 +17,7 @@ import pytest
 
 from agent.cli import main
 from pue.contract.canonical import ZERO_HASH
+from pue.contract.profile import builtin_meter_profiles
 from pue.contract.signing import Signer, Verifier
 from pue.contract.wire import EventBatch, Handover, OutageDeclared, SignedLine, seal, write_lines
 from tests.integration.agent_rig import (
@@ -83,6 +84,18 @@ def test_an_unknown_key_is_one_line_with_file_line_and_field(tmp_path: Path) -> 
     done = pue_agent("run", "--config", config)
     assert done.returncode == 2
     assert done.stderr == "pue-agent: agent.toml:7 agent.pol_seconds: unknown key; remove it or correct its spelling\n"
+
+
+def test_check_warns_of_a_profile_that_does_not_state_its_side(tmp_path: Path) -> None:
+    config = settings(tmp_path).config
+    own = builtin_meter_profiles()["schneider-pm5xxx"].text.replace('side = "primary"\n', "")
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "own.toml").write_text(own.replace('id = "schneider-pm5xxx"', 'id = "own"'))
+    text = config.read_text().replace('"schneider-pm5xxx"', '"own"')
+    config.write_text(text.replace("poll_seconds", f'profile_dir = "{tmp_path / "profiles"}"\npoll_seconds', 1))
+    done = pue_agent("check", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert "warning: profile 'own' does not state its side; add" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

@@ -101,6 +101,11 @@ def test_a_good_profile_is_kept_with_its_text() -> None:
     assert load_meter_profile(GOOD, "m.toml").text == GOOD
 
 
+def test_a_profile_of_before_there_were_sides_is_of_unknown_side() -> None:
+    assert load_meter_profile(GOOD, "m.toml").spec.side == "secondary"
+    assert load_meter_profile(GOOD.replace('side = "secondary"\n', ""), "m.toml").spec.side is None
+
+
 def test_the_first_register_can_hold_a_quantity() -> None:
     profile = load_meter_profile(GOOD.replace("addr = 100", "addr = 0"), "m.toml")
     assert isinstance(profile.spec, ModbusProfile)
@@ -139,7 +144,6 @@ MISTAKES = {
     "unknown key": ("gap = 0", "gapp = 0", r"m\.toml:13 modbus\.gapp: unknown key"),
     "read too short for a value": ("max_regs = 125", "max_regs = 3", r"m\.toml:12 modbus\.max_regs"),
     "writing function code": ("fc = 3", "fc = 6", r"m\.toml:11 modbus\.fc"),
-    "no side": ('side = "secondary"\n', "", r'm\.toml:1 side: missing; add side = "primary" if .*, side = "secondary"'),
     "unknown side": ('"secondary"', '"both"', r"m\.toml:8 side: .*'primary' or 'secondary' \(it is 'both'\)"),
     "unknown interface": ('"modbus-tcp"', '"bacnet"', r"m\.toml:1 interface: 'bacnet' is unknown"),
     "not TOML": ("id = ", "id == ", r"m\.toml: not TOML"),

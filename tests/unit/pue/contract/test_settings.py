@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import pytest
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from pue.contract.errors import Fatal
 from pue.contract.settings import Settings, parse
@@ -76,15 +74,6 @@ def test_missing_key_is_named_at_its_table() -> None:
 
 def test_missing_at_the_top_is_named_at_line_1() -> None:
     assert message("") == "site.toml:1 name: missing; add it"
-
-
-class Colour(Settings):
-    colour: Annotated[str, Field(description='add the colour of the cable, such as "red"')]
-
-
-def test_a_missing_key_that_says_what_to_add_is_named_with_it() -> None:
-    with pytest.raises(Fatal, match=r'^c\.toml:1 colour: missing; add the colour of the cable, such as "red"$'):
-        parse("", Colour, "c.toml")
 
 
 def test_table_where_a_value_belongs_is_named() -> None:
