@@ -116,11 +116,7 @@ def _with_ends(
     bracket: _Bracket,
     refuted: Bools | None,
 ) -> Edges:
-    """All edges: before the first and after the last reading the level stays, and nothing is open but the last step.
-
-    What a hidden step of the first reading leaves open belongs to its slot, as for every window that begins before it
-    (`register_freedom`); a window that begins with the slot counts it there, so it is not in the edge as well.
-    """
+    """All edges: before the first and after the last reading the level stays, and nothing is open but their steps."""
     points = levels.points
     # (2,) and of that shape all that is asked of `ends`: of the first reading and of the last.
     ends = np.array([0, len(points) - 1])
@@ -139,17 +135,30 @@ def _with_ends(
     at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == points.t1_ms[-1]))
     below[at_last] = below_capped[at_last] = levels.rounding_j(ends)[1]
     above[at_last] = above_capped[at_last] = levels.hidden_j(ends)[1]
-    # METHOD.md, "Edge bounds", on the first edge: what was added to the first level. If the slot starts at the reading,
-    # the bracket had its rounding below besides, which is taken off both pairs.
-    below[0] = level[0] - ends_j[0]
-    below_capped[0] = max(int(below_capped[0] - levels.rounding_j(ends)[0]), 0)
-    # Asked for later, that reading leaves its step open, which the slot carries: `in_slot` below would take it off.
-    if points.t0_ms[0] < time_ms[0] < points.t1_ms[0]:
-        above[0], above_capped[0] = _most_at_first_request_j(levels, time_ms[:1]) - level[0]
-    in_slot = max(int(levels.hidden_j(ends)[0] - below[0]), 0)
-    above[0] = max(int(above[0]) - in_slot, 0)
-    above_capped[0] = max(int(above_capped[0]) - in_slot, 0)
-    return Edges(time_ms, left, span_ms, level, below, above, below_capped, above_capped, is_refuted)
+    edges = Edges(time_ms, left, span_ms, level, below, above, below_capped, above_capped, is_refuted)
+    _leave_first_step_to_its_slot(levels, edges, int(ends_j[0]))
+    return edges
+
+
+def _leave_first_step_to_its_slot(levels: Levels, edges: Edges, first_level_j: int) -> None:
+    """Bounds of the first edge: METHOD.md, "Edge bounds", The first edge.
+
+    What the first reading's hidden step leaves open belongs to its slot, as for every window that begins before it
+    (`register_freedom`); a window that begins with the slot counts it there, so it is not in the edge as well.
+    """
+    points = levels.points
+    first = np.zeros(1, np.int64)
+    # By the registers alone the level may have been the first reading's. If the slot starts at that reading, its
+    # bracket has its rounding below besides, which the slot has too: taken off.
+    edges.below_j[0] = edges.level_j[0] - first_level_j
+    edges.below_capped_j[0] = max(int(edges.below_capped_j[0] - levels.rounding_j(first)[0]), 0)
+    # Asked for later, that reading leaves its step open and no more, which is in the slot.
+    if points.t0_ms[0] < edges.time_ms[0] < points.t1_ms[0]:
+        most = _most_at_first_request_j(levels, edges.time_ms[:1]) - edges.level_j[0]
+        edges.above_j[0], edges.above_capped_j[0] = most
+    in_slot = max(int(levels.hidden_j(first)[0] - edges.below_j[0]), 0)
+    edges.above_j[0] = max(int(edges.above_j[0]) - in_slot, 0)
+    edges.above_capped_j[0] = max(int(edges.above_capped_j[0]) - in_slot, 0)
 
 
 def _risen_before_j(levels: Levels, start_ms: int) -> int:
