@@ -21,6 +21,8 @@ class IncidentKind(StrEnum):
     """Two different values for one series and time; the one kept first stays."""
     POINT_MISMATCH = "point_mismatch"
     """The agent reads a point in another unit or exponent than the topology states."""
+    RATIO_MISMATCH = "ratio_mismatch"
+    """Agent or profile and the registry disagree on the transformers before a meter."""
     FOREIGN_CONFIG = "foreign_config"
     """Readings refer to a configuration of another agent or site; they are kept and not used."""
     UNSET_CLOCK = "unset_clock"

@@ -15,6 +15,7 @@ from collector.incidents import Incident, IncidentKind
 from collector.index import report
 from collector.ledger import LedgerReader, Lost, Record
 from collector.progress import Progress, damage
+from collector.ratios import ratio_mismatches
 from collector.refresh import Refreshed, Refresher
 from collector.store import Rows, SeriesStore, Table
 from collector.tail import TailCache
@@ -171,6 +172,8 @@ class Projector:
         points = self._points_of(sha256, enrolled)
         for key, words in points.mismatches() if points else ():
             chunk.report(IncidentKind.POINT_MISMATCH, batch, str(key), words)
+        for subject, words in ratio_mismatches(self._configs[sha256], enrolled):
+            chunk.report(IncidentKind.RATIO_MISMATCH, batch, subject, words)
         chunk.arrived.append(sha256)
         for shard, number in self._progress.waiting(sha256) + chunk.waiting.pop(sha256, []):
             found = next(self._ledgers[shard].records(number, number + 1))

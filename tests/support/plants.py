@@ -76,16 +76,18 @@ class FakeAgent:
         self.batches.append(signed)
         return signed
 
-    def configure(self, at_ms: int = START_MS, unit: str = "Wh", **changes: object) -> SignedLine:
+    def configure(
+        self, at_ms: int = START_MS, unit: str = "Wh", ct: str = "1", profile: str = "text", **changes: object
+    ) -> SignedLine:
         config = wire.Config(
             poll_ms=15_000,
-            meters=[wire.Meter(meter=m, profile="p", address="a", serial="SN") for m in self.meters],
+            meters=[wire.Meter(meter=m, profile="p", address="a", serial="SN", ct=ct) for m in self.meters],
             points=[
                 wire.Point(meter=m, quantity=q, unit="W" if q == "power" else unit, exponent=0)
                 for m in self.meters
                 for q in self.quantities
             ],
-            profiles={"p": "text"},
+            profiles={"p": profile},
             software="test",
         )
         self.config_digest = wire.config_digest(config)

@@ -16,6 +16,7 @@ from collector.progress import Progress
 from collector.rebuild import rebuild_all
 from collector.slotting import MAX_GAP_MS, versions_of
 from collector.sqlite_store import SqliteStore
+from pue.contract.profile import builtin_meter_profiles
 from pue.contract.quality import Flag, Quality
 from pue.contract.series import SLOT_MS, SeriesKey
 from pue.contract.topology import MeterVersion
@@ -351,6 +352,34 @@ def test_an_agent_that_counts_in_another_unit_is_rescaled_and_reported(desk: Ben
     desk.take([agent.configure(unit="kWh"), agent.read(cycles(3), [1, 2, 3])])
     assert desk.reader.readings(KEY, *ALWAYS).count.tolist() == [1000, 2000, 3000]
     assert "point_mismatch" in [item.kind for item in desk.reader.incidents("km01")]
+
+
+PRIMARY = builtin_meter_profiles()["schneider-pm5xxx"].text
+
+
+@pytest.mark.parametrize(
+    ("own", "profile", "registered", "words"),
+    [
+        pytest.param("1", "text", "1", "", id="no transformer"),
+        pytest.param("2000/5", "text", "400", "", id="the same ratio, written otherwise"),
+        pytest.param("2000/5", "text", "1", "CT x PT = 400, the registry 1; correct", id="not in the registry"),
+        pytest.param("1", "text", "2000/5", "CT x PT = 1, the registry 400; correct", id="in the registry only"),
+        pytest.param("1", "primary", "1", "", id="in the meter"),
+        pytest.param("1", "primary", "2000/5", "the registry multiplies by 400; remove", id="in the meter and there"),
+    ],
+)
+def test_a_ratio_that_agent_and_registry_do_not_agree_on_is_reported(
+    desk: Bench, agent: FakeAgent, own: str, profile: str, registered: str, words: str
+) -> None:
+    version = MeterVersion(
+        from_ms=0, serial="SN", profile="p", registers=[register()], max_power_w=10**7, ct=registered
+    )
+    changed = meter("km01", "main-a").__class__(site="km01", meter="main-a", versions=[version])
+    write_topology(desk.folder / "topology.signed", topology_of([agent], 2, meters=[changed]))
+    text = PRIMARY if profile == "primary" else profile
+    desk.take([agent.configure(ct=own, profile=text)])
+    found = [item.detail for item in desk.reader.incidents("km01") if item.kind == "ratio_mismatch"]
+    assert [words in detail for detail in found] == [True] * bool(words)
 
 
 def test_the_original_of_a_reading_can_be_shown(desk: Bench, agent: FakeAgent) -> None:
