@@ -12,7 +12,7 @@ from collector.chunk import Chunk
 from collector.database import transaction
 from collector.extract import RECORD, T1, Points
 from collector.incidents import Incident, IncidentKind
-from collector.index import report
+from collector.index import indexed, report
 from collector.ledger import LedgerReader, Lost, Record
 from collector.progress import Progress, damage
 from collector.ratios import ratio_mismatches
@@ -112,6 +112,8 @@ class Projector:
 
     def _step_shard(self, shard: str, end: int, enrolled: Enrolled, refresher: Refresher) -> int:
         start = self._progress.cursor(shard)
+        # A record is durable a moment before it is filed, and what is not filed is not genuine.
+        end = min(end, indexed(self._progress.db, shard))
         back = [record for record in self._progress.back(shard) if record < start]
         if start >= end and not back:
             return 0

@@ -40,7 +40,8 @@ def ack_one(loop: Loop, message: Message) -> bool:
     settled = index.settled(batch.agent, batch.epoch).add(batch.seq, batch.seq)
     kept = index.kept(batch.agent, batch.epoch, settled.upto)
     sha256 = signed.sha256 if settled.upto == batch.seq else kept.sha256 if kept else None
-    claim = ack(Owner("yn-c1", 1), batch.agent, batch.epoch, settled, sha256, [])
+    generation = max(ledger.generation for ledger in loop._parts.ledgers.values())
+    claim = ack(Owner("yn-c1", generation), batch.agent, batch.epoch, settled, sha256, [])
     loop._subscriber.publish(topic(parse_topic(message.topic)[0], batch.agent, "ack"), encode_ack(claim))
     return batch.seq not in index.settled(batch.agent, batch.epoch)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from collector.app import opened
+from collector.app import opened, projecting
 from collector.cli import app
 from collector.intake import Arrival
 from collector.ledger import FRAME_BYTES, Ledger, LedgerReader, Lost, Record, frame
@@ -182,6 +182,22 @@ def test_verify_finds_damage_that_nobody_has_read_and_has_it_asked_for(desk: Ben
         assert (ack.upto, ack.ranges) == (2, [(4, 5), (7, 8)])
         parts.intake.take([Arrival.of(agent.batches[number]) for number in (2, 5)], parts.enrolled())
     assert CliRunner().invoke(app, ["verify", "--config", config]).exit_code == 0
+
+
+def test_a_record_that_is_durable_and_not_filed_yet_is_waited_for(desk: Bench, agent: FakeAgent) -> None:
+    """The projection may come between the ledger's fsync and the index's commit: that is no damage."""
+    with opened(desk.settings) as parts:
+        ledger = parts.ledgers["s0"]
+        for signed in agent.batches:
+            ledger.append(Arrival.of(signed).payload, START_MS)
+        ledger.sync()
+        with projecting(desk.settings) as projector:
+            assert projector.step(parts.ends, parts.enrolled()) == 0
+            assert projector.lag(parts.ends) == BATCHES
+            parts.intake.recover()
+            assert projector.drain(parts.ends, parts.enrolled()) == BATCHES - 1
+        assert parts.intake.ask_again() == []
+    assert counts(desk) == list(range(1, BATCHES))
 
 
 def test_a_lost_segment_costs_what_was_in_it(tmp_path: Path) -> None:
