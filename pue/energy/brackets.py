@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pue.contract.series import MAX_ENERGY_J
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.energy.curves import Edges, Freedom, Unknown, share
 from pue.energy.index import Bools, has
 from pue.energy.levels import Levels, lead_after, lead_before
 from pue.energy.points import Neighbours
 from pue.energy.relations import Relation
 from pue.energy.slots import Int64
-from pue.energy.versions import FLOAT32_BITS, joules_up, power_mj
+from pue.energy.versions import FLOAT32_BITS, joules_up, power_in_force_w, power_mj, powers_w
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,10 +134,36 @@ def _with_ends(
     np.maximum(bracket.upper_capped - level[inner], 0, out=above_capped[inner])
     at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == points.t1_ms[-1]))
     below[at_last] = below_capped[at_last] = levels.rounding_j(ends)[1]
-    above[at_last] = above_capped[at_last] = levels.hidden_j(ends)[1]
+    above[at_last] = levels.hidden_j(ends)[1]
+    above_capped[at_last] = _last_step_j(levels, int(time_ms[-1]))
     edges = Edges(time_ms, left, span_ms, level, below, above, below_capped, above_capped, is_refuted)
+    _open_where_registers_meet(levels, edges)
     _leave_first_step_to_its_slot(levels, edges, int(ends_j[0]))
     return edges
+
+
+def _open_where_registers_meet(levels: Levels, edges: Edges) -> None:
+    """An edge at which a register was read for the last time: a window that ends there ends with what it hid.
+
+    The slot that starts there has that freedom (`register_freedom`), but is not part of such a window.
+    """
+    joints = _joints(levels)
+    at_edge = joints[(levels.points.t1_ms[joints] - edges.time_ms[0]) % SLOT_MS == 0]
+    place = (levels.points.t1_ms[at_edge] - edges.time_ms[0]) // SLOT_MS
+    above = levels.at(at_edge) + levels.hidden_j(at_edge) - edges.level_j[place]
+    below = edges.level_j[place] - levels.at(at_edge) + levels.rounding_j(at_edge)
+    # Several registers can have met there, in no time: `at` adds nothing up, and keeps the largest.
+    for column, least in ((edges.above_j, above), (edges.above_capped_j, above)):
+        np.maximum.at(column, place, least)
+    for column, least in ((edges.below_j, below), (edges.below_capped_j, below)):
+        np.maximum.at(column, place, least)
+
+
+def _joints(levels: Levels) -> Int64:
+    """Left points of intervals in which one register ends and another begins, or may have. (J,)"""
+    # `has` finds the walls among the links, and with them each wall's relation. (W,)
+    joints: Int64 = levels.walls[levels.relation[has(levels.walls, levels.links)] != Relation.REFUTED]
+    return joints
 
 
 def _leave_first_step_to_its_slot(levels: Levels, edges: Edges, first_level_j: int) -> None:
@@ -171,7 +197,8 @@ def _risen_before_j(levels: Levels, start_ms: int) -> int:
     since_ms = levels.points.t1_ms[:1] - start_ms
     if since_ms[0] == 0:
         return 0  # the edge is at the reading: its bracket says so
-    unused = _unused_j(power_mj(levels.power_w(first), since_ms), lead_after(levels, first))
+    power, lag = _before_first(levels, start_ms)
+    unused = _unused_j(power_mj(power, since_ms), lag)
     return max(int(unused[0] - levels.rounding_j(first)[0]), 0)
 
 
@@ -182,17 +209,16 @@ def _most_at_first_request_j(levels: Levels, start_ms: Int64) -> Int64:
     """
     unbounded = np.full(1, MAX_ENERGY_J)
     bracket = _Bracket(lower=-unbounded, upper=unbounded.copy(), lower_capped=-unbounded, upper_capped=unbounded.copy())
-    # The search begins at the reading after the left one: the first is the one after -1.
-    before_first = np.full(1, -1)
-    _look_further(levels, start_ms, before_first, np.zeros(1, np.int64), bracket)
+    first = np.zeros(1, np.int64)
+    _look_further(levels, start_ms, first, first, np.ones(1, np.bool_), bracket)
     return np.concatenate((bracket.upper, bracket.upper_capped))
 
 
-def _unused_j(can_flow_mj: Int64, lead_mj: Int64) -> Int64:
-    """What of a lead is more than can have flowed in a stretch: the stretch's unknown energy is 1 J at least. [J]"""
+def _unused_j(can_flow_mj: Int64, lead_mj: Int64, least_j: int = 1) -> Int64:
+    """What of a lead is more than can have flowed in a stretch, which has so much unknown energy at least. [J]"""
     # With a lead 5 J above what can flow the stretch has the 1 J all the same: 6 J are too much, and the step hides
     # them no longer.
-    return np.maximum(1 - joules_up(can_flow_mj - lead_mj), 0)
+    return np.maximum(least_j - joules_up(can_flow_mj - lead_mj), 0)
 
 
 def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
@@ -221,30 +247,31 @@ def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
     if len(late):
         # Without the next reading's level: asked for before the edge, it may have been true before the edge.
         result.upper_capped[late] = (beside.low_j + hidden + risen)[late]
-        _look_further(levels, beside.edge_ms, left, late, result)
+        _look_further(levels, beside.edge_ms, late, left[late] + 1, ~has(levels.walls, left[late]), result)
     if len(levels.walls):
         # After the search, which has put its bounds into `upper`, the bracket's own array.
         is_wall = has(levels.walls, left)
         result.lower_capped[is_wall] = lower[is_wall]
         result.upper_capped[is_wall] = upper[is_wall]
     if len(levels.unknown):
-        _inside_unknown(levels, beside.edge_ms, left, lead, result)
+        _inside_unknown(levels, beside, lead, result)
     return result
 
 
-def _look_further(levels: Levels, edge_ms: Int64, left: Int64, late: Int64, bracket: _Bracket) -> None:
-    """Edges between request and reply of the next reading: the first reading asked for after them bounds them above.
+def _look_further(
+    levels: Levels, edge_ms: Int64, late: Int64, place: Int64, same_stretch: Bools, bracket: _Bracket
+) -> None:
+    """Edges between request and reply of a reading: the first one asked for after them bounds them above.
+
+    `late` are the edges, `place` the reading under way at each, `same_stretch` whether its caps hold there. (L,) each
 
     Levels join across a refuted limit, so it is looked for beyond one; but a reading under way at the edge caps it, by
     what can have flowed since its request, only on this side of every wall. Where nothing joined was asked for after
     the edge, what flowed since the last request is all there is, with and without caps.
     """
     points = levels.points
-    # L edges that are still open, and the reading that is under way at each. Nearly all end after one turn: another one
-    # is needed where the reading after that was asked for before the edge, too.
+    # Nearly all end after one turn: another is needed where the reading after that was asked for before the edge, too.
     all_late = late
-    place = left[late] + 1
-    same_stretch = ~has(levels.walls, left[late])
     while len(late):
         power = levels.power_w(place)
         level = levels.at(place) + levels.hidden_j(place)
@@ -266,21 +293,27 @@ def _look_further(levels: Levels, edge_ms: Int64, left: Int64, late: Int64, brac
     bracket.upper_capped[all_late] = np.minimum(bracket.upper_capped[all_late], bracket.upper[all_late])
 
 
-def _inside_unknown(levels: Levels, edge_ms: Int64, left: Int64, lead: Int64, bracket: _Bracket) -> None:
+def _inside_unknown(levels: Levels, beside: _Beside, lead: Int64, bracket: _Bracket) -> None:
     """Edges inside unknown energy: the level stays, and what may have flowed is the slots' unknown energy.
 
     A window that starts there takes the new register's hidden step from its lower bound, and adds to its upper one what
-    the stretch's lead had taken from time that lies outside the window.
+    the stretch's lead had taken from time that lies outside the window. Where the new register's first reading is under
+    way at the edge, it may show what was there at its request, before the edge.
     """
-    place = np.flatnonzero(has(levels.unknown, left))
-    index = left[place]
-    flowed = power_mj(_stretch_power_w(levels, index), edge_ms[place] - levels.points.t0_ms[index])
+    place = np.flatnonzero(has(levels.unknown, beside.left))
+    index = beside.left[place]
+    flowed = power_mj(_stretch_power_w(levels, index), beside.edge_ms[place] - levels.points.t0_ms[index])
     unused = joules_up(np.maximum(_shared(levels, index, lead[place]) - flowed, 0))
     level = levels.at(index)
     bracket.lower[place] = level - unused - levels.rounding_j(index)
     bracket.upper[place] = level + levels.hidden_j(index + 1)
     bracket.lower_capped[place] = bracket.lower[place]
     bracket.upper_capped[place] = bracket.upper[place]
+    late = place[beside.next_asked_ms[place] < beside.edge_ms[place]]
+    if len(late):
+        bracket.upper_capped[late] = MAX_ENERGY_J
+        in_new_stretch = np.ones(len(late), np.bool_)
+        _look_further(levels, beside.edge_ms, late, beside.left[late] + 1, in_new_stretch, bracket)
 
 
 def _set_free_where_refuted(levels: Levels, left: Int64, bracket: _Bracket) -> Bools | None:
@@ -313,32 +346,61 @@ def register_unknown(levels: Levels, time_ms: Int64) -> Unknown:
     """
     points = levels.points
     unknown = levels.unknown
-    ends_of = np.array([0, len(points) - 1])
-    power = levels.power_w(ends_of)
+    first_power, first_lag = _before_first(levels, int(time_ms[0]))
+    last_power, last_lead = _behind_last(levels, int(time_ms[-1]))
     lead = _shared(levels, unknown, lead_before(levels, unknown))
     lag = _shared(levels, unknown, lead_after(levels, unknown + 1))
     # (U + 2,) each: before the first reading, U unknown intervals, after the last reading.
     starts = np.concatenate((time_ms[:1], points.t0_ms[unknown], points.t0_ms[-1:]))
-    bare = np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:]))
     ends = np.concatenate((points.t1_ms[:1], points.t1_ms[unknown + 1], time_ms[-1:]))
-    powers = np.concatenate((power[:1], _stretch_power_w(levels, unknown), power[1:]))
-    leads = np.concatenate((np.zeros(1, np.int64), lead, lead_before(levels, ends_of[1:])))
-    lags = np.concatenate((lead_after(levels, ends_of[:1]), lag, np.zeros(1, np.int64)))
+    powers = np.concatenate((first_power, _stretch_power_w(levels, unknown), last_power))
+    leads = np.concatenate((np.zeros(1, np.int64), lead, last_lead))
+    lags = np.concatenate((first_lag, lag, np.zeros(1, np.int64)))
     # All at once: a shift moves starts only, and depends on ends only. Ends ascend, so none passes its own.
     shifts = np.maximum(ends[:-1] - starts[1:], 0)
     starts[1:] += shifts
     leads[1:] = np.maximum(leads[1:] - power_mj(powers[1:], shifts), 0)
-    return Unknown(start_ms=starts, end_ms=ends, bare_ms=bare, power_w=powers, lead_mj=leads, lag_mj=lags)
+    return Unknown(start_ms=starts, end_ms=ends, power_w=powers, lead_mj=leads, lag_mj=lags)
 
 
 def _stretch_power_w(levels: Levels, unknown: Int64) -> Int64:
-    """Maximum power in unknown intervals: the larger of both sides'. [W]"""
-    return np.maximum(levels.power_w(unknown), levels.power_w(unknown + 1))
+    """Largest maximum power of all versions from the one on the left of unknown intervals to that on the right. [W]"""
+    return _powers_w(levels, unknown)[1]
 
 
 def _shared(levels: Levels, unknown: Int64, lead_mj: Int64) -> Int64:
-    """Leads across unknown intervals whose sides have the same maximum power; none where it changed. [mJ]"""
-    return np.where(levels.power_w(unknown) == levels.power_w(unknown + 1), lead_mj, 0)
+    """Leads across unknown intervals in which the maximum power was the same all the time; else none. [mJ]"""
+    least, most = _powers_w(levels, unknown)
+    return np.where(least == most, lead_mj, 0)
+
+
+def _powers_w(levels: Levels, unknown: Int64) -> tuple[Int64, Int64]:
+    version_of = levels.points.version_of
+    return powers_w(levels.versions, version_of(unknown), version_of(unknown + 1))
+
+
+def _before_first(levels: Levels, start_ms: int) -> tuple[Int64, Int64]:
+    """Largest maximum power from the first slot's start to the first reply, and the lag behind it. (1,) [W], [mJ]"""
+    first = np.zeros(1, np.int64)
+    own = levels.power_w(first)
+    power = power_in_force_w(levels.versions, start_ms, int(levels.points.t1_ms[0]), int(own[0]))
+    return np.array([power]), lead_after(levels, first) * (own == power)
+
+
+def _behind_last(levels: Levels, end_ms: int) -> tuple[Int64, Int64]:
+    """Largest maximum power from the last request to the last slot's end, and the lead before it. (1,) [W], [mJ]"""
+    last = np.array([len(levels.points) - 1])
+    own = levels.power_w(last)
+    power = power_in_force_w(levels.versions, int(levels.points.t0_ms[-1]), end_ms, int(own[0]))
+    return np.array([power]), lead_before(levels, last) * (own == power)
+
+
+def _last_step_j(levels: Levels, end_ms: int) -> int:
+    """What the last reading may hide at its reply, less what a lead tells was there before. [J]"""
+    points = levels.points
+    power, lead = _behind_last(levels, end_ms)
+    unused = _unused_j(power_mj(power, points.t1_ms[-1:] - points.t0_ms[-1:]), lead, least_j=0)
+    return max(int(levels.hidden_j(np.array([len(points) - 1]))[0] - unused[0]), 0)
 
 
 def register_freedom(levels: Levels, edges: Edges) -> Freedom:
@@ -349,14 +411,14 @@ def register_freedom(levels: Levels, edges: Edges) -> Freedom:
     one, after the last no new one; what the register is known to have held there, its step no longer hides.
     """
     points = levels.points
-    # `has` finds the walls among the links, and with them each wall's relation. (W,)
-    joints = levels.walls[levels.relation[has(levels.walls, levels.links)] != Relation.REFUTED]
+    joints = _joints(levels)
     ends_of = np.array([0, len(points) - 1])
     hidden = levels.hidden_j(ends_of)
     rounding = levels.rounding_j(ends_of)
     under_first = np.maximum(hidden[:1] - edges.below_j[:1], 0)
-    can_flow = power_mj(levels.power_w(ends_of), edges.time_ms[-1] - points.t0_ms[ends_of])
-    over_last = np.maximum(hidden - _unused_j(can_flow, lead_before(levels, ends_of)), 0)[1:]
+    power, lead = _behind_last(levels, int(edges.time_ms[-1]))
+    can_flow = power_mj(power, edges.time_ms[-1:] - points.t0_ms[-1:])
+    over_last = np.maximum(hidden[1:] - _unused_j(can_flow, lead), 0)
     # A level can stand above its register by its rounding, too: that widens the other side.
     over = levels.hidden_j(joints) + levels.rounding_j(joints + 1)
     under = levels.hidden_j(joints + 1) + levels.rounding_j(joints)

@@ -16,7 +16,16 @@ from pue.energy.index import Bools
 from pue.energy.points import Points, points_of
 from pue.energy.registers import quality_marks
 from pue.energy.slots import Int64, Samples, Slots
-from pue.energy.versions import RegisterVersion, joules_up, merged, power_mj, rounded, scaled
+from pue.energy.versions import (
+    RegisterVersion,
+    joules_up,
+    merged,
+    power_in_force_w,
+    power_mj,
+    powers_w,
+    rounded,
+    scaled,
+)
 
 _REFUTED_J = 1 << 56
 """More than any meter carries in a slot. [J]"""
@@ -72,12 +81,10 @@ def _curve(points: Points, versions: Sequence[RegisterVersion], is_unknown: Bool
     negative = np.flatnonzero(_is_negative(points))
     marked, marks = quality_marks(points)
     flags = (np.full_like(negative, int(Flag.NEGATIVE)), np.full_like(integrated, int(Flag.INTEGRATED)), marks)
-    power = np.array([version.max_power_w for version in versions], np.int64)
-    power_w = power[points.version_of(np.arange(len(points), dtype=np.int64))]
     return Curve(
         t1_ms=points.t1_ms,
         edges_of=lambda time_ms: _edges(points, level, time_ms),
-        unknown_of=lambda time_ms: _unknown(points, power_w, unknown, time_ms),
+        unknown_of=lambda time_ms: _unknown(points, versions, unknown, time_ms),
         unknown=unknown,
         flagged=np.concatenate((negative, integrated, marked)),
         flags=np.concatenate(flags),
@@ -123,17 +130,19 @@ def _edges(points: Points, level_j: Int64, time_ms: Int64) -> Edges:
     return Edges(time_ms, left, span_ms, level, nothing, nothing, nothing, nothing, nothing)
 
 
-def _unknown(points: Points, power_w: Int64, unknown: Int64, time_ms: Int64) -> Unknown:
+def _unknown(points: Points, versions: Sequence[RegisterVersion], unknown: Int64, time_ms: Int64) -> Unknown:
     """Before the first reading, in intervals that are not integrated, after the last reading."""
-    # U intervals between two readings, of which either version's P may have held; U + 2 stretches in all.
-    limits = np.maximum(power_w[unknown], power_w[unknown + 1])
+    first, last = (versions[index].max_power_w for index in points.version_of(np.array([0, len(points) - 1])).tolist())
+    t1_ms = points.t1_ms
+    before_w = power_in_force_w(versions, int(time_ms[0]), int(t1_ms[0]), first)
+    behind_w = power_in_force_w(versions, int(t1_ms[-1]), int(time_ms[-1]), last)
+    # U intervals between two readings, in which any version from one to the other may have held; U + 2 stretches.
+    _, limits = powers_w(versions, points.version_of(unknown), points.version_of(unknown + 1))
     nothing = np.zeros(len(unknown) + 2, np.int64)
-    start_ms = np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:]))
     return Unknown(
-        start_ms=start_ms,
-        end_ms=np.concatenate((points.t1_ms[:1], points.t1_ms[unknown + 1], time_ms[-1:])),
-        bare_ms=start_ms,
-        power_w=np.concatenate((power_w[:1], limits, power_w[-1:])),
+        start_ms=np.concatenate((time_ms[:1], t1_ms[unknown], t1_ms[-1:])),
+        end_ms=np.concatenate((t1_ms[:1], t1_ms[unknown + 1], time_ms[-1:])),
+        power_w=np.concatenate(([before_w], limits, [behind_w])),
         lead_mj=nothing,
         lag_mj=nothing,
     )

@@ -183,6 +183,24 @@ def scaled(count: Int64, step: Fraction) -> Int64:
     return np.array([rounded(value * step) for value in count.tolist()], np.int64)
 
 
+def powers_w(versions: Sequence[RegisterVersion], first: Int64, last: Int64) -> tuple[Int64, Int64]:
+    """Least and largest maximum power of all versions from one to another, both included. (N,), (N,) -> (N,) x 2 [W]"""
+    power = [version.max_power_w for version in versions]
+    pairs = zip(first.tolist(), last.tolist(), strict=True)
+    parts = [power[start : end + 1] for start, end in pairs]
+    return np.array(list(map(min, parts)), np.int64), np.array(list(map(max, parts)), np.int64)
+
+
+def power_in_force_w(versions: Sequence[RegisterVersion], from_ms: int, to_ms: int, own_w: int) -> int:
+    """Largest maximum power in force at some moment of [from, to), or of a reading beside it. [W]"""
+    in_force = [
+        version.max_power_w
+        for version in versions
+        if version.from_ms < to_ms and (version.to_ms is None or version.to_ms > from_ms)
+    ]
+    return max([own_w, *in_force])
+
+
 def power_mj(power_w: Int64, time_ms: Int64) -> Int64:
     """Power x time, exact: W x ms are mJ. Beyond int64 the result is an array of Python integers. (N,) [mJ]"""
     longest_ms = max(int(time_ms.max(initial=0)), -int(time_ms.min(initial=0)))

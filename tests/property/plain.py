@@ -246,11 +246,10 @@ class Register:
         """Bounds of the curve at an edge between the n-th and the next point: alone, then capped."""
         low = self.level[n] - self.rounding[n]
         if self.relations[n] in UNKNOWN:
-            power = max(self.power[n : n + 2])
-            lead = self.lead_before(n) if self.power[n] == self.power[n + 1] else 0
+            power, lead, _ = self.across(n)
             low -= up(max(lead - power * (edge - self.points[n].t0), 0))
-            top = self.level[n] + self.hidden[n + 1]
-            return low, top, low, top
+            top, under_way = self.asked_after(n + 1, edge)
+            return low, top, low, min([top, *under_way])
         at_edge = self.points[n].t0 == self.points[n].t1 == edge
         if self.relations[n] == "refuted":
             top, _ = self.asked_after(n if at_edge else n + 1, edge)
@@ -281,35 +280,54 @@ class Register:
         """Whether the step of a float32 register explains caps that contradict each other."""
         return excess <= self.hidden[n] * (max(self.points[n].count, self.points[n + 1].count) >> 23)
 
+    def in_force(self, start: int, end: int, own: int) -> int:
+        """Largest maximum power of all versions in force in a stretch, or of the reading beside it."""
+        powers = [v.max_power_w for v in self.versions if v.from_ms < end and (v.to_ms is None or v.to_ms > start)]
+        return max([self.power[own], *powers])
+
+    def before_first(self, start: int) -> tuple[int, int]:
+        power = self.in_force(start, self.points[0].t1, 0)
+        return power, self.lead_after(0) if power == self.power[0] else 0
+
+    def behind_last(self, end: int) -> tuple[int, int]:
+        last = len(self.points) - 1
+        power = self.in_force(self.points[-1].t0, end, last)
+        return power, self.lead_before(last) if power == self.power[last] else 0
+
+    def across(self, i: int) -> tuple[int, int, int]:
+        """Power, lead and lag of unknown energy between two points."""
+        powers = [v.max_power_w for v in self.versions[self.points[i].version : self.points[i + 1].version + 1]]
+        same = min(powers) == max(powers)
+        return max(powers), self.lead_before(i) if same else 0, self.lead_after(i + 1) if same else 0
+
     def start_level(self, start: int) -> int:
         """Level at the start of the first reading's slot: what a lag tells beyond the time before the reading."""
-        before = self.power[0] * (self.points[0].t1 - start)
+        power, lag = self.before_first(start)
+        before = power * (self.points[0].t1 - start)
         if before == 0:
             return self.level[0]
-        more = max(1 - up(before - self.lead_after(0)), 0)
+        more = max(1 - up(before - lag), 0)
         return max(self.level[0], self.level[0] - self.rounding[0] + more)
 
-    def last_step(self, end: int) -> int:
-        """What the last reading may hide by the end of its slot, beyond what is unknown."""
-        after = self.power[-1] * (end - self.points[-1].t0)
-        more = max(1 - up(after - self.lead_before(len(self.points) - 1)), 0)
+    def last_step(self, end: int, by: int, least: int = 1) -> int:
+        """What the last reading may hide by some moment of its slot, beyond what is unknown."""
+        power, lead = self.behind_last(end)
+        more = max(least - up(power * (by - self.points[-1].t0) - lead), 0)
         return max(self.hidden[-1] - more, 0)
 
-    def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int, int]]:
-        """Start, end, power, lead and lag of what is unknown, without overlaps, and since when nothing is counted."""
+    def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int]]:
+        """Start, end, power, lead and lag of what is unknown, without overlaps."""
         last = len(self.points) - 1
-        found = [(start, self.points[0].t1, self.power[0], 0, self.lead_after(0), start)]
+        power, lag = self.before_first(start)
+        found = [(start, self.points[0].t1, power, 0, lag)]
         for i, kind in enumerate(self.relations):
             if kind in UNKNOWN:
-                same = self.power[i] == self.power[i + 1]
-                leads = (self.lead_before(i), self.lead_after(i + 1)) if same else (0, 0)
-                power = max(self.power[i : i + 2])
-                found.append((self.points[i].t0, self.points[i + 1].t1, power, *leads, self.points[i].t1))
-        found.append((self.points[last].t0, end, self.power[last], self.lead_before(last), 0, self.points[last].t1))
+                found.append((self.points[i].t0, self.points[i + 1].t1, *self.across(i)))
+        found.append((self.points[last].t0, end, *self.behind_last(end), 0))
         result = found[:1]
-        for a, b, power, lead, lag, bare in found[1:]:
+        for a, b, power, lead, lag in found[1:]:
             shift = max(result[-1][1] - a, 0)
-            result.append((a + shift, b, power, max(lead - power * shift, 0), lag, bare))
+            result.append((a + shift, b, power, max(lead - power * shift, 0), lag))
         return result
 
 
@@ -341,7 +359,7 @@ def cut(
                 high_capped = min([high, *under_way])
             if points[n].t1 == edge:
                 low, high = estimates[edge] - register.rounding[n], estimates[edge] + register.hidden[n]
-                high_capped = high
+                high_capped = estimates[edge] + register.last_step(end, edge, 0)
             slot.below_j, slot.above_j, slot.below_capped_j, slot.above_capped_j = low, high, low, high_capped
             continue
         low, high, low_capped, high_capped = register.bracket(n, edge)
@@ -368,6 +386,14 @@ def cut(
         slot.below_j, slot.above_j = estimate - slot.below_j, slot.above_j - estimate
         slot.below_capped_j = max(estimate - slot.below_capped_j, 0)
         slot.above_capped_j = max(slot.above_capped_j - estimate, 0)
+    joints = [i for i, kind in enumerate(register.relations) if kind in UNKNOWN or kind == "declared"]
+    for i in joints:
+        met = slots.get(points[i].t1)
+        if met is not None:
+            top = register.level[i] + register.hidden[i] - estimates[points[i].t1]
+            bottom = estimates[points[i].t1] - register.level[i] + register.rounding[i]
+            met.above_j, met.above_capped_j = max(met.above_j, top), max(met.above_capped_j, top)
+            met.below_j, met.below_capped_j = max(met.below_j, bottom), max(met.below_capped_j, bottom)
     risen = estimates[start] - register.level[0]
     in_slot = max(register.hidden[0] - risen, 0)
     slots[start].below_j = risen
@@ -386,7 +412,7 @@ def cut(
 
         slot.energy_j = estimates[edge + SLOT_MS] - estimates[edge]
         slot.gap_ms = sum(inside(a, b) for a, b in gaps)
-        for a, b, power, lead, lag, bare in unknown:
+        for a, b, power, lead, lag in unknown:
 
             def flowed(time: int, a: int = a, b: int = b, power: int = power, lead: int = lead, lag: int = lag) -> int:
                 whole = max(power * (b - a) - lead - lag, 0)
@@ -394,17 +420,16 @@ def cut(
 
             if inside(a, b):
                 to = min(b, edge + SLOT_MS)
-                slot.unknown_j += max(flowed(to) - flowed(max(a, edge)), int(to > bare))
+                slot.unknown_j += max(flowed(to) - flowed(max(a, edge)), 1)
         if sum(inside(a, b) for a, b, *_ in unknown) >= SLOT_MS:
             slot.flags |= Flag.MISSING
-    joints = [i for i, kind in enumerate(register.relations) if kind in UNKNOWN or kind == "declared"]
     free = [
         (points[i].t1, register.hidden[i + 1] + register.rounding[i], register.hidden[i] + register.rounding[i + 1])
         for i in joints
     ]
     free += [
         (first.t1, in_slot, register.rounding[0]),
-        (last.t1, register.rounding[-1], register.last_step(end)),
+        (last.t1, register.rounding[-1], register.last_step(end, end)),
     ]
     for time, under, over in free:
         slot = slots[time - time % SLOT_MS]

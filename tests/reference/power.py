@@ -49,7 +49,7 @@ class Interval:
         self.left = left
         self.right = right
         self.version = versions[left.version]
-        self.power_w = max(self.version.power_w, versions[right.version].power_w)
+        self.power_w = max(v.power_w for v in versions[left.version : right.version + 1])
         self.is_negative = left.count < 0 or right.count < 0
         self.is_exchange = left.version != right.version
         self.is_known = not self.is_negative and not self.is_exchange and right.t1 - left.t1 <= longest_ms
@@ -97,6 +97,12 @@ def freedom(slot: Slot, intervals: Sequence[Interval], versions: Sequence[Versio
     return under, over
 
 
+def in_force(versions: Sequence[Version], beside: Point, from_ms: int, to_ms: int) -> int:
+    """P of a stretch before the first or behind the last reading."""
+    powers = [v.power_w for v in versions if v.from_ms < to_ms and (v.to_ms is None or v.to_ms > from_ms)]
+    return max([versions[beside.version].power_w, *powers])
+
+
 def power_slots(readings: Iterable[Reading], versions: Sequence[Version], max_gap_ms: int) -> list[Slot]:
     """ "Power only": every slot from the first to the last usable reading."""
     own = merged(versions)
@@ -121,7 +127,7 @@ def power_slots(readings: Iterable[Reading], versions: Sequence[Version], max_ga
         slot.energy_j = level(slot.end_ms) - level(slot.start_ms)
         slot.under_j, slot.over_j = freedom(slot, intervals, own)
 
-    stretches = [Stretch(start_ms, points[0].t1, own[points[0].version].power_w, 0, 0)]
+    stretches = [Stretch(start_ms, points[0].t1, in_force(own, points[0], start_ms, points[0].t1), 0, 0)]
     gaps = [(start_ms, points[0].t1), (points[-1].t1, end_ms)]
     for i in intervals:
         if i.is_known:
@@ -131,7 +137,7 @@ def power_slots(readings: Iterable[Reading], versions: Sequence[Version], max_ga
         gaps.append((i.from_ms, i.to_ms))
         if i.is_negative:
             marks.append(Mark(i.from_ms, i.to_ms, "NEGATIVE"))
-    stretches.append(Stretch(points[-1].t1, end_ms, own[points[-1].version].power_w, 0, 0))
+    stretches.append(Stretch(points[-1].t1, end_ms, in_force(own, points[-1], points[-1].t1, end_ms), 0, 0))
     spread_unknown(slots, without_overlap(stretches))
     spread_gaps(slots, gaps)
     spread_marks(slots, [*marks, *quality_marks(points)])

@@ -21,9 +21,9 @@ TAKEN_BACK_BEFORE = whole("from j to j + 1 with i - j <= #,")
 ROUNDING_J = whole("rounding is # J and hidden")
 LEAD_CAP_MS = whole("max(0, min(1000 hidden + # P, lead before n")
 HIDDEN_MORE_J = whole("and hidden # J more")
-LEAST_UNKNOWN_J = whole("a slot holds at least # J: it must not pass for known")
-UNUSED_J = whole("= max(0, # - (P (t1 - start) - lead after it) / 1000)")
-UNUSED_LAST_J = whole("unused = max(0, # - (P (end of the slot - t0) - lead before it) / 1000)")
+LEAST_UNKNOWN_J = whole("less the same at its start, and at least # J: the slot must not pass for known")
+UNUSED_J = whole("= max(0, # - (P (t1 - start) - lag) / 1000)")
+UNUSED_LAST_J = whole("unused = max(0, # - (P (end of the slot - t0) - lead) / 1000)")
 
 AGREE = ("rise", "rollover", "declared")
 UNKNOWN = ("ambiguous", "reset", "leap", "exchange")
@@ -100,14 +100,13 @@ class Slot:
 
 
 class Stretch(NamedTuple):
-    """Time in which energy is unknown; from `bare_ms` on nothing is counted either. [ms, W, mJ]"""
+    """Time in which energy is unknown. [ms, W, mJ]"""
 
     from_ms: int
     to_ms: int
     power_w: int
     lead: int
     lag: int
-    bare_ms: int = 0
 
     def flowed(self, moment: int) -> int:
         """F(x): what may have flowed by a moment of the stretch. [mJ]"""
@@ -431,15 +430,21 @@ class Curve:
         passed, _ = self.later(edge, n, self.mates(n))
         return lower, min([upper, *(self.upper_line(edge, k) for k in passed if k > n)])
 
-    def upper_before_first(self, edge: int) -> tuple[int, int]:
-        """ "Edge bounds", The first edge: upper bounds before the first reading, alone and capped. [J]"""
-        joined = self.joined_mates(0)
+    def at_end(self, n: int, from_ms: int, to_ms: int, leads: Sequence[int]) -> tuple[int, int]:
+        """ "Unknown energy": P, and lead or lag, of the stretch before the first or behind the last reading."""
+        powers = [v.power_w for v in self.versions if v.from_ms < to_ms and (v.to_ms is None or v.to_ms > from_ms)]
+        power = max([self.power(n), *powers])
+        return power, leads[n] if power == self.power(n) else 0
+
+    def upper_from(self, start: int, edge: int) -> tuple[int, int]:
+        """ "Edge bounds": upper bounds by the readings from one behind the edge on, alone and capped. [J]"""
+        joined = [n for n in self.joined_mates(start) if n >= start]
         asked_after = [n for n in joined if self.points[n].t0 >= edge]
         alone = self.level[asked_after[0]] + self.hidden(asked_after[0]) if asked_after else None
         passed = [n for n in joined if not asked_after or n < asked_after[0]]
         if alone is None:
             alone = self.upper_line(edge, joined[-1])
-        in_stretch = [self.upper_line(edge, n) for n in passed if n in self.mates(0)]
+        in_stretch = [self.upper_line(edge, n) for n in passed if n in self.mates(start)]
         return alone, min([alone, *in_stretch])
 
     def resolution(self, n: int) -> int:
@@ -460,16 +465,19 @@ class Edge(NamedTuple):
     is_refuted: bool = False
 
 
-def edges(curve: Curve, moments: Sequence[int], unknown: dict[int, Stretch]) -> list[Edge]:
+def edges(curve: Curve, moments: Sequence[int], unknown: dict[int, Stretch], end_stretch: Stretch) -> list[Edge]:
     """ "Edge bounds": all edges in ascending order; `unknown` are the stretches by their left reading."""
     result: list[Edge] = []
     least: int | None = None
     for edge in moments:
-        found = one_edge(curve, edge, unknown, least)
-        if least is None:
+        found = one_edge(curve, edge, unknown, least, end_stretch)
+        if least is None and curve.points[0].t1 > edge:
             found = first_edge(curve, edge, found)
         least = found.estimate
         result.append(found)
+    result = with_meeting_registers(curve, moments, result)
+    if curve.points[0].t1 == moments[0]:
+        result[0] = first_edge(curve, moments[0], result[0])
     return result
 
 
@@ -477,10 +485,11 @@ def first_edge(curve: Curve, edge: int, found: Edge) -> Edge:
     """ "Edge bounds", The first edge."""
     before_ms = curve.points[0].t1 - edge
     if before_ms > 0:
-        flows = ceil_div(curve.power(0) * before_ms - curve.lead_after[0], MILLI)
+        power, lag = curve.at_end(0, edge, curve.points[0].t1, curve.lead_after)
+        flows = ceil_div(power * before_ms - lag, MILLI)
         added = max(0, max(0, UNUSED_J - flows) - curve.rounding(0))
         estimate = found.estimate + added
-        alone, capped = curve.upper_before_first(edge)
+        alone, capped = curve.upper_from(0, edge)
         step = first_step(curve, estimate)
         return Edge(estimate, added, max(0, alone - estimate - step), 0, max(0, capped - estimate - step))
     step = first_step(curve, found.estimate)
@@ -500,24 +509,51 @@ def first_step(curve: Curve, estimate: int) -> int:
 def last_step(curve: Curve, end_ms: int) -> int:
     """ "Unknown energy": over the last slot's energy. [J]"""
     last = len(curve.points) - 1
-    flows = ceil_div(curve.power(last) * (end_ms - curve.points[last].t0) - curve.lead_before[last], MILLI)
+    power, lead = curve.at_end(last, curve.points[last].t0, end_ms, curve.lead_before)
+    flows = ceil_div(power * (end_ms - curve.points[last].t0) - lead, MILLI)
     return max(0, curve.hidden(last) - max(0, UNUSED_LAST_J - flows))
 
 
-def one_edge(curve: Curve, edge: int, unknown: dict[int, Stretch], least: int | None) -> Edge:
+def with_meeting_registers(curve: Curve, moments: Sequence[int], found: Sequence[Edge]) -> list[Edge]:
+    """ "Edge bounds", Where registers meet."""
+    result = list(found)
+    for n, name in enumerate(curve.names):
+        if name not in UNKNOWN and name != "declared":
+            continue
+        for place, moment in enumerate(moments):
+            if moment != curve.points[n].t1:
+                continue
+            edge = result[place]
+            above = curve.level[n] + curve.hidden(n) - edge.estimate
+            below = edge.estimate - curve.level[n] + curve.rounding(n)
+            result[place] = edge._replace(
+                below=max(edge.below, below),
+                above=max(edge.above, above),
+                below_capped=max(edge.below_capped, below),
+                above_capped=max(edge.above_capped, above),
+            )
+    return result
+
+
+def one_edge(curve: Curve, edge: int, unknown: dict[int, Stretch], least: int | None, end_stretch: Stretch) -> Edge:
     n = curve.before(edge)
     estimate = curve.interpolated(edge)
     last = len(curve.points) - 1
     if n is None or n == last:
         is_at_last = n == last and edge == curve.points[last].t1
-        below, above = (curve.rounding(last), curve.hidden(last)) if is_at_last else (0, 0)
-        return Edge(estimate if least is None else max(estimate, least), below, above, below, above)
+        estimate = estimate if least is None else max(estimate, least)
+        if not is_at_last:
+            return Edge(estimate, 0, 0, 0, 0)
+        left = end_stretch.lead - end_stretch.power_w * (edge - curve.points[last].t0)
+        capped_step = max(0, curve.hidden(last) - max(0, left // MILLI))
+        return Edge(estimate, curve.rounding(last), curve.hidden(last), curve.rounding(last), capped_step)
     if curve.names[n] in UNKNOWN:
         stretch = unknown[n]
         lead = max(0, stretch.lead - stretch.power_w * (edge - stretch.from_ms))
         below = curve.rounding(n) + ceil_div(lead, MILLI)
-        above = curve.hidden(n + 1)
-        return Edge(estimate if least is None else max(estimate, least), below, above, below, above)
+        alone_upper, capped_upper = curve.upper_from(n + 1, edge)
+        estimate = estimate if least is None else max(estimate, least)
+        return Edge(estimate, below, alone_upper - estimate, below, capped_upper - estimate)
     is_refuted = False
     alone = curve.by_registers(edge, n)
     capped = alone
@@ -546,23 +582,25 @@ def unknown_stretches(curve: Curve, start_ms: int, end_ms: int) -> tuple[list[St
     """ "Unknown energy": the table; also by the place of the left reading."""
     points = curve.points
     last = len(points) - 1
-    found = [Stretch(start_ms, points[0].t1, curve.power(0), 0, curve.lead_after[0], start_ms)]
+    power, lag = curve.at_end(0, start_ms, points[0].t1, curve.lead_after)
+    found = [Stretch(start_ms, points[0].t1, power, 0, lag)]
     place = {}
     for n, name in enumerate(curve.names):
         if name in UNKNOWN:
-            same = curve.power(n) == curve.power(n + 1)
+            powers = [v.power_w for v in curve.versions[points[n].version : points[n + 1].version + 1]]
+            same = min(powers) == max(powers)
             place[len(found)] = n
             found.append(
                 Stretch(
                     points[n].t0,
                     points[n + 1].t1,
-                    max(curve.power(n), curve.power(n + 1)),
+                    max(powers),
                     curve.lead_before[n] if same else 0,
                     curve.lead_after[n + 1] if same else 0,
-                    points[n].t1,
                 )
             )
-    found.append(Stretch(points[last].t0, end_ms, curve.power(last), curve.lead_before[last], 0, points[last].t1))
+    power, lead = curve.at_end(last, points[last].t0, end_ms, curve.lead_before)
+    found.append(Stretch(points[last].t0, end_ms, power, lead, 0))
     apart = without_overlap(found)
     return apart, {n: apart[i] for i, n in place.items()}
 
@@ -588,7 +626,7 @@ def spread_unknown(slots: Sequence[Slot], stretches: Sequence[Stretch]) -> None:
             if start < end:
                 filled += end - start
                 flowed = ceil_div(stretch.flowed(end), MILLI) - ceil_div(stretch.flowed(start), MILLI)
-                slot.unknown_j += max(flowed, LEAST_UNKNOWN_J if end > stretch.bare_ms else 0)
+                slot.unknown_j += max(flowed, LEAST_UNKNOWN_J)
         if filled >= SLOT_MS:
             slot.marks.add("MISSING")
 
@@ -658,7 +696,9 @@ def register_slots(readings: Iterable[Reading], versions: Sequence[Version], max
     slots = [Slot(start) for start in range(start_ms, end_ms, SLOT_MS)]
     stretches, unknown = unknown_stretches(curve, start_ms, end_ms)
 
-    found = edges(curve, range(start_ms, end_ms + 1, SLOT_MS), unknown)
+    power, lead = curve.at_end(len(points) - 1, points[-1].t0, end_ms, curve.lead_before)
+    end_stretch = Stretch(points[-1].t0, end_ms, power, lead, 0)
+    found = edges(curve, range(start_ms, end_ms + 1, SLOT_MS), unknown, end_stretch)
     for slot, edge, after in zip(slots, found, found[1:], strict=False):
         slot.energy_j = after.estimate - edge.estimate
         slot.below_j = edge.below

@@ -280,6 +280,44 @@ def test_each_reading_under_way_at_an_edge_caps_it_by_the_time_since_its_own_req
 # Unknown energy
 
 
+def test_a_new_register_asked_before_an_edge_bounds_what_was_there_at_the_edge() -> None:
+    """Reset at 850 s, asked for at 860, answered 50 s later: at 900 s it held 40 s x 2 kW more, at most."""
+    readings = (840_000, 840_000, 1_000_000), (860_000, 910_000, 10_000), (1_800_000, 1_800_000, 950_000)
+    slots = register_slots(asked(*readings), [version(1, 2_000)])
+    assert (slots.above_j[1], slots.above_capped_j[1]) == (940_001, 80_001)
+
+
+def test_an_edge_at_the_last_reading_of_a_register_ends_with_what_that_one_hid() -> None:
+    """Steps of 1000 J and then of 1 J, exchanged after 1000 s: by 900 s up to a large step had flowed."""
+    rows = [version(1000, 1, to_ms=1_000_000), version(1, 1, from_ms=1_000_000)]
+    slots = register_slots(samples((0, 0), (900_000, 0), (1_800_000, 800)), rows)
+    assert (slots.above_j[1], slots.above_capped_j[1]) == (1000, 1000)
+    declared = [version(1000, 1, to_ms=900_000), version(1, 1, from_ms=900_000, replacement=(0, 0))]
+    slots = register_slots(samples((0, 0), (1_800_000, 900)), declared)
+    assert (slots.above_j[1], slots.above_capped_j[1]) == (1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("steps", "readings", "unknown_j"),
+    [
+        pytest.param((1, 1, 1), ((0, 0), (540, 540_000), (1260, 60_000), (1800, 600_000)), 7_200_000, id="none read"),
+        pytest.param((1, 2, 1), ((0, 0), (400, 400_000)), 500 * 10_000, id="after the last reading"),
+        pytest.param((2, 1, 1), ((1250, 0), (1300, 400)), 350 * 10_000 + 500 * 1000, id="before the first reading"),
+    ],
+)
+def test_time_in_which_another_version_was_in_force_carries_what_that_one_could(
+    steps: tuple[int, int, int], readings: tuple[tuple[int, int], ...], unknown_j: int
+) -> None:
+    """1 kW, from 600 s 10 kW, from 1200 s 1 kW again: nobody read the fast meter, and it may have been at its limit."""
+    cuts = [(0, 600_000), (600_000, 1_200_000), (1_200_000, None)]
+    rows = [
+        version(step, power, from_ms=start, to_ms=end, continues=False)
+        for step, power, (start, end) in zip(steps, (1000, 10_000, 1000), cuts, strict=True)
+    ]
+    slots = register_slots(samples(*((second * 1000, count) for second, count in readings)), rows)
+    assert int(slots.unknown_j.sum()) >= unknown_j
+
+
 def test_a_lag_behind_a_reset_is_that_of_the_new_register() -> None:
     """A kWh 15 s after the new register's first reply was there 2.1 MJ before: 15 s x 100 kW hold no more than that.
 
