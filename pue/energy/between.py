@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from pue.contract.quality import Flag
-from pue.contract.series import MAX_ENERGY_J, SLOT_MS
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS, SeriesKey
 from pue.energy.grid import Row, cumulated
 from pue.energy.index import Bools
 from pue.energy.slots import Int64
@@ -48,9 +48,7 @@ def weighted_bounds(rows: Sequence[Row], weights: Sequence[Fraction], first: Int
     ----------
     METHOD.md, "Window".
     """
-    used = [(row, weight) for row, weight in zip(rows, weights, strict=True) if weight]
-    bounds = [meter_bounds(row, first, last) for row, _ in used]
-    return weighted_sum(bounds, [weight for _, weight in used], len(first))
+    return weighted_sum(all_bounds(rows, first, last), weights, len(first))
 
 
 def weighted_sum(bounds: Sequence[Bounds], weights: Sequence[Fraction], windows: int) -> Bounds:
@@ -79,27 +77,55 @@ def weighted_sum(bounds: Sequence[Bounds], weights: Sequence[Fraction], windows:
     return Bounds(np.maximum(lower, 0), np.maximum(upper, 0))
 
 
-def meter_bounds(row: Row, first: Int64, last: Int64) -> MeterBounds:
-    """Bounds of one meter's own energy in W windows.
+def all_bounds(rows: Sequence[Row], first: Int64, last: Int64) -> list[MeterBounds]:
+    """Bounds of each meter's own energy in W windows. (M,) x (W,)
 
     A window's readings bound it only at its two edges, and by what is unknown between them. No meter carries more than
-    its maximum power x time, unless the window itself refutes that power: then only other meters bound what is unknown.
+    its maximum power x time, unless the window itself refutes that power: then only other meters bound what is unknown,
+    and in such a window what they say rests on nobody's maximum power.
     """
-    own = _by_registers(row, first, last)
-    if row.term.max_power_w <= 0:
-        return MeterBounds(own.lower_j, own.upper_j, np.zeros(len(first), np.bool_))
+    alone = [_by_registers(row, first, last) for row in rows]
+    refuted = _refuted_by_meter(rows, alone, first, last)
+    is_any = np.logical_or.reduce(refuted) if refuted else np.zeros(len(first), np.bool_)
+    return [
+        _chosen(row, own, is_refuted, is_any, first, last)
+        for row, own, is_refuted in zip(rows, alone, refuted, strict=True)
+    ]
+
+
+def _chosen(row: Row, own: Bounds, refuted: Bools, is_any: Bools, first: Int64, last: Int64) -> MeterBounds:
+    """By the meter's own maximum power, or without it; by what others say with theirs, or without it."""
     most = _most_j(row, first, last)
-    refuted = _refuted(row, own, most, first, last)
+    lower = own.lower_j
     upper = np.minimum(own.upper_j, most)
-    if not refuted.any():
-        return MeterBounds(own.lower_j, upper, refuted)
-    free = _by_registers(row.free or (row.bare or row).without_limit(), first, last)
-    lower = np.where(refuted, free.lower_j, own.lower_j)
-    return MeterBounds(lower, np.where(refuted, free.upper_j, upper), refuted)
+    if not is_any.any():
+        return MeterBounds(lower, upper, refuted)
+    if row.among is not None:
+        among = _by_registers(row.among, first, last)
+        lower = np.where(is_any, among.lower_j, lower)
+        upper = np.where(is_any, np.minimum(among.upper_j, most), upper)
+    if refuted.any():
+        free = _by_registers(row.free or (row.bare or row).without_limit(), first, last)
+        lower = np.where(refuted, free.lower_j, lower)
+        upper = np.where(refuted, free.upper_j, upper)
+    return MeterBounds(lower, upper, refuted)
+
+
+def _refuted_by_meter(rows: Sequence[Row], alone: Sequence[Bounds], first: Int64, last: Int64) -> list[Bools]:
+    """Where a window refutes a maximum power: that of one term is not believed in the meter's others. (M,) x (W,)"""
+    found: dict[SeriesKey, Bools] = {}
+    for row, own in zip(rows, alone, strict=True):
+        if row.term.max_power_w > 0:
+            is_refuted = _refuted(row, own, _most_j(row, first, last), first, last)
+            found[row.term.key] = found.get(row.term.key, np.zeros(len(first), np.bool_)) | is_refuted
+    none = np.zeros(len(first), np.bool_)
+    return [found.get(row.term.key, none) if row.term.max_power_w > 0 else none for row in rows]
 
 
 def _most_j(row: Row, first: Int64, last: Int64) -> Int64:
-    """Maximum power x the time in which the meter is valid. (W,) [J]"""
+    """Maximum power x the time in which the meter is valid; no bound without a maximum power. (W,) [J]"""
+    if row.term.max_power_w <= 0:
+        return np.full(len(first), MAX_ENERGY_J)
     slots = np.maximum(np.minimum(last, row.last) - np.maximum(first, row.first), 0)
     return joules_up(power_mj(np.full(len(first), row.term.max_power_w), slots * SLOT_MS))
 
@@ -107,8 +133,6 @@ def _most_j(row: Row, first: Int64, last: Int64) -> Int64:
 def _refuted(row: Row, own: Bounds, most_j: Int64, first: Int64, last: Int64) -> Bools:
     """By a rise in the window, or by what was counted in all of it. (W,)"""
     is_over = own.lower_j > most_j
-    if row.free is None:
-        return np.asarray(is_over, np.bool_)
     rises = sums((row.flags & int(Flag.LIMIT_REFUTED)) != 0, first, last)
     return np.asarray(is_over | (rises > 0), np.bool_)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -55,47 +55,71 @@ def bounded_by_family(rows: Sequence[Row]) -> list[Row]:
     order = _from_the_top(nodes, children)
     if not children or all(row.known[row.first : row.last].all() for row in rows):
         return list(rows)
-    result = _bounded(rows, nodes, children, order)
-    if any(row.free for row in rows):
-        # Where a limit is not believed, neither are those of the others that some slot refutes.
-        free = _bounded([row.free or row for row in rows], nodes, children, order)
-        result = [
-            replace(row, free=own) if row.free else replace(row, bare=own.bare)
-            for row, own in zip(result, free, strict=True)
-        ]
-    return result
+    family = _Family(nodes, children, order)
+    result = family.applied(rows, family.flowed(rows))
+    # For windows that refute a maximum power: what the others say must then not rest on any.
+    unlimited = [row.free or (row.bare or row).without_limit() for row in rows]
+    flowed = family.flowed(unlimited)
+    free = family.applied(unlimited, flowed)
+    among = family.applied(rows, flowed)
+    return [replace(row, free=own, among=with_own) for row, own, with_own in zip(result, free, among, strict=True)]
 
 
-def _bounded(
-    rows: Sequence[Row], nodes: dict[Node, list[int]], children: dict[Node, list[Node]], order: Sequence[Node]
-) -> list[Row]:
-    """Energy that flowed, as each meter alone bounds it; then from the leaves up, then from the top down. (S,) each"""
-    limits = {node: max(rows[place].term.limit_rel for place in places) for node, places in nodes.items()}
-    # A meter within its class c shows x for an energy between x / (1 + c) and x / (1 - c). (S,) per node
-    lower = {node: _scaled(_largest(rows, nodes[node], "least_j"), 1 / (1 + limits[node])) for node in nodes}
-    upper = {node: _scaled_up(_largest(rows, nodes[node], "most_j"), 1 / (1 - limits[node])) for node in nodes}
-    # Children first, so that a grandchild's least has reached its parent before that is added up.
-    for node in reversed(order):
-        if node in children:
-            lower[node] = np.maximum(lower[node], np.add.reduce([lower[child] for child in children[node]]))
-    family = {node: np.full_like(upper[node], UNBOUNDED_J) for node in nodes}  # by the meters above, without own
-    # Parents first: a parent's upper may have come down by its own parent. It needs a term of the parent in the slot,
-    # for without one nothing was metered there.
-    for node in order:
-        for child in children.get(node, ()):
-            siblings = np.add.reduce([lower[other] for other in children[node]]) - lower[child]
-            is_bounded = _active(rows, nodes[node]) & (upper[node] < UNBOUNDED_J)
-            family[child] = np.where(is_bounded, np.maximum(upper[node] - siblings, 0), UNBOUNDED_J)
-            upper[child] = np.minimum(upper[child], family[child])
-    result = list(rows)
-    for node, places in nodes.items():
-        # Back from energy to what this meter would have shown of it, wide by its own class once more.
-        least = _scaled(lower[node], 1 - limits[node])
-        most = _scaled_up(upper[node], 1 + limits[node])
-        alone = _scaled_up(family[node], 1 + limits[node])
-        for place in places:
-            result[place] = rows[place].bounded(least, most, alone)
-    return result
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flowed:
+    """Energy that flowed through each meter: at least, at most, and at most by the meters above alone. (S,) per node"""
+
+    lower: dict[Node, Int64]
+    upper: dict[Node, Int64]
+    by_others: dict[Node, Int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Family:
+    """Meters, their places among the rows, their children, and all of them parents first."""
+
+    nodes: dict[Node, list[int]]
+    children: dict[Node, list[Node]]
+    order: Sequence[Node]
+
+    def limits(self, rows: Sequence[Row]) -> dict[Node, Fraction]:
+        """Class limit of each meter: the widest of its terms'."""
+        return {node: max(rows[place].term.limit_rel for place in places) for node, places in self.nodes.items()}
+
+    def flowed(self, rows: Sequence[Row]) -> _Flowed:
+        """As each meter alone bounds it; then from the leaves up, then from the top down."""
+        nodes = self.nodes
+        limits = self.limits(rows)
+        # A meter within its class c shows x for an energy between x / (1 + c) and x / (1 - c). (S,) per node
+        lower = {node: _scaled(_largest(rows, nodes[node], "least_j"), 1 / (1 + limits[node])) for node in nodes}
+        upper = {node: _scaled_up(_largest(rows, nodes[node], "most_j"), 1 / (1 - limits[node])) for node in nodes}
+        # Children first, so that a grandchild's least has reached its parent before that is added up.
+        for node in reversed(self.order):
+            if node in self.children:
+                of_children = np.add.reduce([lower[child] for child in self.children[node]])
+                lower[node] = np.maximum(lower[node], of_children)
+        by_others = {node: np.full_like(upper[node], UNBOUNDED_J) for node in nodes}
+        # Parents first: a parent's upper may have come down by its own parent. It needs a term of the parent in the
+        # slot, for without one nothing was metered there.
+        for node in self.order:
+            for child in self.children.get(node, ()):
+                siblings = np.add.reduce([lower[other] for other in self.children[node]]) - lower[child]
+                is_bounded = _active(rows, nodes[node]) & (upper[node] < UNBOUNDED_J)
+                by_others[child] = np.where(is_bounded, np.maximum(upper[node] - siblings, 0), UNBOUNDED_J)
+                upper[child] = np.minimum(upper[child], by_others[child])
+        return _Flowed(lower, upper, by_others)
+
+    def applied(self, rows: Sequence[Row], flowed: _Flowed) -> list[Row]:
+        """Rows with their unknown energy held between what flowed, each wide by its own class once more."""
+        limits = self.limits(rows)
+        result = list(rows)
+        for node, places in self.nodes.items():
+            least = _scaled(flowed.lower[node], 1 - limits[node])
+            most = _scaled_up(flowed.upper[node], 1 + limits[node])
+            alone = _scaled_up(flowed.by_others[node], 1 + limits[node])
+            for place in places:
+                result[place] = rows[place].bounded(least, most, alone)
+        return result
 
 
 def _scaled(energy_j: Int64, factor: Fraction) -> Int64:

@@ -103,7 +103,11 @@ class Row:
     bare
         The row with edge bounds by the registers alone; None in such a row itself.
     free
-        The bare row without bounds of what is unknown but those of other meters, if a slot refutes its maximum power.
+        The bare row without bounds of what is unknown but those of other meters; None where that is not needed: no slot
+        refutes its maximum power, and no other meter bounds it.
+    among
+        The row as it is where another meter's maximum power is refuted: bounded by others without anybody's; None where
+        no other meter bounds it.
     """
 
     term: Term
@@ -123,6 +127,7 @@ class Row:
     family_j: Int64 | None = None
     bare: Row | None = None
     free: Row | None = None
+    among: Row | None = None
 
     @property
     def active(self) -> Bools:
@@ -211,6 +216,7 @@ class Row:
             bare=self.bare.doubted(slots, mark) if self.bare else None,
             # Doubt bounds the slots by P x 900 s, which this row does not believe.
             free=self.free.doubted(slots, mark).without_limit() if self.free else None,
+            among=self.among.doubted(slots, mark) if self.among else None,
         )
 
     def _cut_at(self, edges: Int64, here: Bools) -> Row:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pue.contract.errors import Fatal
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.between import Bounds, MeterBounds, meter_bounds, weighted_bounds, weighted_sum
+from pue.energy.between import Bounds, MeterBounds, all_bounds, weighted_sum
 from pue.energy.facility import ALL, MEASURED, FacilityCurve
 from pue.energy.grid import Row
 from pue.energy.slots import Int64
@@ -103,8 +103,9 @@ def counted_between(curve: FacilityCurve, first: Int64, last: Int64) -> Counted:
 
 def bounds_between(curve: FacilityCurve, first: Int64, last: Int64) -> tuple[Bounds, Bounds]:
     """Bounds of E_DC and of E_IT between two edges of each of W windows."""
-    total = weighted_bounds(curve.rows, [term.a for term in curve.terms], first, last)
-    it = weighted_bounds(curve.rows, [term.b for term in curve.terms], first, last)
+    own = all_bounds(curve.rows, first, last)
+    total = weighted_sum(own, [term.a for term in curve.terms], len(first))
+    it = weighted_sum(own, [term.b for term in curve.terms], len(first))
     return total, it
 
 
@@ -134,7 +135,7 @@ def window_result(curve: FacilityCurve, from_ms: int, to_ms: int) -> WindowResul
     places = np.array([first], np.int64), np.array([last], np.int64)
     counted = counted_between(curve, *places)
     # (M,) bounds of one window each: E_DC and E_IT weigh the same ones, and so does u where nothing was counted.
-    own = [meter_bounds(row, *places) for row in curve.rows]
+    own = all_bounds(curve.rows, *places)
     total = weighted_sum(own, [term.a for term in curve.terms], 1)
     it = weighted_sum(own, [term.b for term in curve.terms], 1)
     total_j = int(counted.total_j[0])

@@ -110,9 +110,6 @@ class Facility:
             cells, edges = lay_out(term, {s.start_ms: s for s in slots.get(term.meter, ())}, self.starts)
             self.cells.append(cells)
             self.edges.append(edges)
-        self.marked = frozenset(
-            k for k, cells in enumerate(self.cells) if any("LIMIT_REFUTED" in c.marks for c in cells.values())
-        )
         self.broken: set[tuple[int, int]] = set()
         self.contradictions: list[tuple[int, int, str]] = []
         self.find_contradictions()
@@ -197,8 +194,11 @@ class Facility:
         above = parent.get(name)
         return 0 if above is None else 1 + self.depth(above, parent)
 
-    def open_energy(self, k: int, i: int, is_alone: bool) -> tuple[int, int | None, bool]:
-        """Low and high of a term in a slot: its own, or step 5 where unknown; and whether other meters narrow it."""
+    def open_energy(self, k: int, i: int, is_alone: bool, is_any: bool = False) -> tuple[int, int | None, bool]:
+        """Low and high of a term in a slot: its own, or step 5 where unknown; and whether other meters narrow it.
+
+        `is_alone`: its own P is refuted; `is_any`: somebody's is.
+        """
         term = self.terms[k]
         cell = self.cells[k][i]
         low = self.low(k, i, is_alone)
@@ -207,7 +207,7 @@ class Facility:
             return 0, None if is_alone or not term.power_w else term.power_w * SLOT_S, False
         if not cell.is_unknown or not self.has_family():
             return low, high, False
-        lowers, uppers = self.flowed(i, self.marked | {k} if is_alone else frozenset())
+        lowers, uppers = self.flowed(i, frozenset(range(len(self.terms))) if is_any else frozenset())
         c = self.limit(term.meter)
         below_start, above_start = self.edge(k, i, is_alone)
         below_end, above_end = self.edge(k, i + 1, is_alone)
@@ -358,7 +358,9 @@ class Facility:
 
     # Windows
 
-    def in_window(self, k: int, f: int, to: int, is_alone: bool) -> tuple[int, int | None, int | None]:
+    def in_window(
+        self, k: int, f: int, to: int, is_alone: bool, is_any: bool = False
+    ) -> tuple[int, int | None, int | None]:
         """ "Meter in a window": lower and upper as they add up, and P x time; None where there is none."""
         term = self.terms[k]
         inside = [i for i in range(f, to) if i in self.cells[k]]
@@ -367,7 +369,7 @@ class Facility:
         most = ceil_div(term.power_w * SLOT_MS * len(inside), MILLI) if term.power_w else None
         below_first, above_first = self.edge(k, f, is_alone)
         below_last, above_last = self.edge(k, to, is_alone)
-        opened = [self.open_energy(k, i, is_alone) for i in inside]
+        opened = [self.open_energy(k, i, is_alone, is_any) for i in inside]
         energy = sum(self.cells[k][i].energy for i in inside)
         lower = energy + sum(low for low, _, _ in opened) - below_last - above_first
         highs = [high for _, high, _ in opened if high is not None]
@@ -383,15 +385,15 @@ class Facility:
             lower, _, most = self.in_window(k, f, to, False)
             is_marked = any("LIMIT_REFUTED" in self.cells[k][i].marks for i in range(f, to) if i in self.cells[k])
             if most is not None and (is_marked or lower > most):
-                found.add(k)
-        return frozenset(found)
+                found.add(self.terms[k].meter)
+        return frozenset(k for k, t in enumerate(self.terms) if t.meter in found and t.power_w)
 
     @cache  # noqa: B019
     def meters_in_window(self, f: int, to: int, version: int) -> tuple[list[Bounds], Refuted]:
         refuted = self.refuted(f, to)
         bounds: list[Bounds] = []
         for k in range(len(self.terms)):
-            lower, upper, most = self.in_window(k, f, to, k in refuted)
+            lower, upper, most = self.in_window(k, f, to, k in refuted, bool(refuted))
             if k not in refuted and most is not None:
                 upper = most if upper is None else min(upper, most)
             bounds.append((max(0, lower), upper))

@@ -14,10 +14,10 @@ import pytest
 
 from pue.contract.quality import Flag
 from pue.contract.series import MAX_ENERGY_J, SLOT_MS
-from pue.energy.between import Bounds, meter_bounds, sums, weighted_bounds
+from pue.energy.between import Bounds, MeterBounds, all_bounds, sums, weighted_bounds
 from pue.energy.grid import UNBOUNDED_J, Row, lay
 from pue.energy.registers import register_slots
-from pue.energy.slots import Samples, Slots
+from pue.energy.slots import Int64, Samples, Slots
 from tests.unit.pue.meters import KWH, int64, made_slots, term, version
 
 
@@ -25,6 +25,11 @@ def row(slots: Slots | None, count: int, **changes: object) -> Row:
     """A meter's slots on a grid of so many slots."""
     limited = replace(term("m", max_power_w=1), **changes)  # type: ignore[arg-type]  # fields a test chooses
     return lay(slots, limited, np.arange(count + 1, dtype=np.int64) * SLOT_MS)
+
+
+def meter_bounds(row: Row, first: Int64, last: Int64) -> MeterBounds:
+    """Bounds of one meter by itself."""
+    return all_bounds([row], first, last)[0]
 
 
 def pairs(bounds: Bounds) -> list[tuple[int, int]]:

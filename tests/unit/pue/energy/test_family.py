@@ -14,10 +14,11 @@ from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.energy.facility import facility_curve
 from pue.energy.family import bounded_by_family, children_of, nodes_of
 from pue.energy.grid import UNBOUNDED_J, Row, Term, lay
-from pue.energy.rolling import window_result
+from pue.energy.registers import register_slots
+from pue.energy.rolling import WindowResult, window_result
 from pue.energy.slots import Slots
 from pue.energy.uncertainty import class_limit
-from tests.unit.pue.meters import key, kwh_slots, made_slots, term
+from tests.unit.pue.meters import key, kwh_slots, made_slots, samples, term, version
 
 LIMIT = class_limit("0.5S", "0.5")
 """1 %: a meter of class 0.5S behind a current transformer of class 0.5."""
@@ -191,7 +192,8 @@ def test_what_a_parent_says_holds_with_and_without_its_own_limit() -> None:
     assert alone(child, 1) == (0, 305)
     assert main.free is not None
     assert alone(main.free, 1) == (300, 390)
-    assert child.free is None
+    assert child.among is not None
+    assert alone(child.among, 1) == (0, 390)
 
 
 def test_a_child_whose_limit_is_refuted_is_bounded_by_its_parent_without_it() -> None:
@@ -209,6 +211,50 @@ def test_without_its_own_limit_a_child_may_show_its_class_more_than_its_parent_c
     _, child = bounded_by_family(rows((made_slots(300, 200, 0), parent), (unread, own), count=2))
     assert alone(child, 1) == (0, 150)
     assert alone(child.without_limit(), 1) == (0, 206)
+
+
+BURST = ((0, 0), (60, 60_000), (120, 660_000), (180, 720_000), (900, 720_000), (3600, 2_720_000), (3660, 2_720_000))
+"""A register that counts 600 kJ in a minute, on a meter of 1 kW; and 2 MJ some time between 900 and 3600 s."""
+
+
+def burst() -> Slots:
+    return register_slots(samples(*((second * 1000, count) for second, count in BURST)), [version(1, 1000)])
+
+
+def in_half_an_hour(slots: dict[str, Slots], *terms: Term) -> WindowResult:
+    curve = facility_curve({key(name): own for name, own in slots.items()}, list(terms), 0, 4 * SLOT_MS)
+    return window_result(curve, 0, 2 * SLOT_MS)
+
+
+def test_a_child_is_not_bounded_by_the_limit_of_a_parent_that_refutes_it() -> None:
+    """All 2 MJ may have gone to the child in the second slot, beside the 720 kJ of the first."""
+    result = in_half_an_hour({"ups": burst()}, ups(max_power_w=1000), feed(max_power_w=10**6))
+    assert "limit_refuted:ups" in result.reasons
+    assert result.it_upper_j >= 2_720_000
+
+
+def test_a_parent_is_not_bounded_by_the_limit_of_a_child_that_refutes_it() -> None:
+    """None of the 2 MJ need have flowed by then."""
+    result = in_half_an_hour({"out-a": burst()}, ups(max_power_w=10**6), feed(max_power_w=1000))
+    assert "limit_refuted:out-a" in result.reasons
+    assert result.total_lower_j <= 720_000
+
+
+def test_a_limit_that_only_the_children_refute_bounds_no_other_child() -> None:
+    """The parent is said to carry 100 W; one child carried 1 kW, so what it left for the other is not known."""
+    slots = register_slots(samples((0, 0), (SLOT_MS, 900_000), (SLOT_MS + 60_000, 960_000)), [version(1, 1000)])
+    terms = (ups(max_power_w=100), feed("out-b", max_power_w=1000), feed("out-a", max_power_w=1000))
+    curve = facility_curve({key("out-b"): slots}, list(terms), 0, SLOT_MS)
+    result = window_result(curve, 0, SLOT_MS)
+    assert "limit_refuted:ups" in result.reasons
+    assert result.it_upper_j == 1_800_000
+
+
+def test_a_limit_refuted_in_one_term_of_a_meter_is_not_believed_in_its_others() -> None:
+    """Other weights from 900 s on: the register is the same, and so is its maximum power."""
+    first, then = (ups(max_power_w=1000, **bounds) for bounds in ({"to_ms": SLOT_MS}, {"from_ms": SLOT_MS}))
+    result = in_half_an_hour({"ups": burst()}, first, then)
+    assert (result.total_lower_j <= 720_000, result.total_upper_j >= 2_720_000) == (True, True)
 
 
 # In windows
