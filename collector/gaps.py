@@ -32,9 +32,9 @@ class Settled:
 
     def without(self, seq: int) -> Settled:
         """Unsettle one number: it has to be sent again."""
-        pieces = ((part for part in ((low, seq - 1), (seq + 1, high)) if part[0] <= part[1]) if low <= seq <= high
-                  else ((low, high),) for low, high in self.ranges)  # fmt: skip
-        return Settled(tuple(part for piece in pieces for part in piece))
+        below = [(low, min(high, seq - 1)) for low, high in self.ranges if low < seq]
+        above = [(max(low, seq + 1), high) for low, high in self.ranges if high > seq]
+        return Settled((*below, *above))
 
     def __contains__(self, seq: object) -> bool:
         return isinstance(seq, int) and any(low <= seq <= high for low, high in self.ranges)

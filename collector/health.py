@@ -18,6 +18,7 @@ class Health:
             "pue_collector_batches_refused_total", "Batches put into quarantine.", ("reason",)
         )
         self._duplicates = self._counter("pue_collector_batches_duplicate_total", "Batches that were kept already.")
+        self._repaired = self._counter("pue_collector_records_repaired_total", "Damaged originals that were put back.")
         self._incidents = self._counter("pue_collector_incidents_total", "Incidents noticed.", ("kind",))
         self._stored = self._counter("pue_collector_readings_stored_total", "Readings written to the series store.")
         self._acks = self._counter("pue_collector_acks_sent_total", "Acks sent to agents.")
@@ -44,6 +45,7 @@ class Health:
         """Count a group of batches."""
         self._committed.inc(taken.committed)
         self._duplicates.inc(taken.duplicates)
+        self._repaired.inc(taken.repaired)
         for reason, count in taken.refused.items():
             self._refused.labels(reason).inc(count)
         for kind, count in taken.incidents.items():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collector.admit import Commit, Kept, KeptConfig, Place, Refuse
 from collector.gaps import Settled
 from collector.incidents import Incident, IncidentKind
-from collector.ledger import Ledger, Lost, Record
+from collector.ledger import Ledger, LedgerReader, Lost, Record
 from pue.contract.canonical import sha256_hex
 from pue.contract.errors import Reject
 from pue.contract.wire import ConfigBatch, Dropped, EventBatch, Handover, decode_batch
@@ -81,6 +81,10 @@ class Index:
         self.db.execute("UPDATE damaged SET state = 'asked' WHERE state = 'found'")
         self._damaged = self._read_damaged()
         return list(dict.fromkeys((shard, agent, epoch) for shard, agent, epoch, _ in found))
+
+    def has_new_damage(self) -> bool:
+        """Whether there is anything to ask for again; read often, so it takes no lock."""
+        return self.db.execute("SELECT 1 FROM damaged WHERE state = 'found' LIMIT 1").fetchone() is not None
 
     def damaged_place(self, place: Place) -> tuple[int, int]:
         """Record number of a damaged batch, and the receive time that its repair takes."""
@@ -257,7 +261,12 @@ class Index:
         row = self.db.execute("SELECT shard, record FROM config WHERE sha256 = ?", (sha256,)).fetchone()
         if row is None or row[0] not in self._ledgers or row[1] >= self._ledgers[row[0]].committed:
             return None
-        batch = decode_batch(self._ledgers[row[0]].reader.read(row[1]).signed.line)
+        shard, number = row
+        reader = LedgerReader(self._ledgers[shard].directory, filed(self.db, shard))
+        found = next(reader.records(number, number + 1))
+        if isinstance(found, Lost):
+            return None  # as one that has not come yet: readings are held against it where they are used
+        batch = decode_batch(found.signed.line)
         if isinstance(batch, ConfigBatch):
             self._configs[sha256] = KeptConfig.of(batch)
             return self._configs[sha256]

@@ -58,6 +58,7 @@ class Taken:
         return (
             f"{self.committed} batches kept, {self.duplicates} known already, {self.refused.total()} refused"
             f"{f' ({refused})' if refused else ''}, {self.incidents.total()} incidents"
+            f"{f', {self.repaired} damaged originals put back' if self.repaired else ''}"
         )
 
     def add(self, other: Taken) -> None:
@@ -161,6 +162,8 @@ class Intake:
 
     def ask_again(self) -> list[tuple[str, Ack]]:
         """Acks that no longer name originals found to be damaged: their agents send them again."""
+        if not self._index.has_new_damage():
+            return []
         with transaction(self._index.db):
             touched = self._index.unsettle_damaged()
             self._index.flush({})

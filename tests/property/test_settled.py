@@ -10,6 +10,12 @@ from collector.gaps import Settled, settle
 SPANS = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 8)), max_size=25)
 
 
+@given(SPANS, st.integers(1, 50))
+def test_a_number_taken_out_is_missing_and_nothing_else(spans: list[tuple[int, int]], seq: int) -> None:
+    plain = {number for low, length in spans for number in range(low, low + length + 1)}
+    assert settle(plain).without(seq) == settle(plain - {seq})
+
+
 @given(SPANS)
 def test_adding_ranges_in_any_order_is_the_union(spans: list[tuple[int, int]]) -> None:
     settled, plain = Settled(), set[int]()

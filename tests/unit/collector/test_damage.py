@@ -200,6 +200,19 @@ def test_a_record_that_is_durable_and_not_filed_yet_is_waited_for(desk: Bench, a
     assert counts(desk) == list(range(1, BATCHES))
 
 
+def test_a_collector_that_starts_with_a_damaged_configuration_goes_on_taking_readings(
+    desk: Bench, agent: FakeAgent
+) -> None:
+    """Admission asks for the configuration that a batch names: it cannot be read, as one that has not come."""
+    desk.take(agent.batches)
+    (segment,) = ledger_of(desk).glob("*.seg")
+    flip(segment, 0, FRAME_BYTES + 9)
+    later = agent.read([START_MS + 20 * MINUTE_MS], [20])
+    with opened(desk.settings) as parts:
+        taken = parts.intake.take([Arrival.of(later)], parts.enrolled())
+        assert (taken.committed, taken.refused.total()) == (1, 0)
+
+
 def test_a_lost_segment_costs_what_was_in_it(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, segment_bytes=200)
     for number in range(12):
