@@ -270,6 +270,13 @@ def test_an_estimate_set_free_does_not_step_back_before_the_one_at_the_first_edg
     assert slots.energy_j.tolist() == [0, 200_000 - 62_501]
 
 
+def test_at_its_reply_a_last_reading_hides_no_more_than_its_lead_leaves_of_its_step() -> None:
+    """23 steps of 118 J in 895 s of 3 W: 29 J ahead, of which 5 s under way carry 15. So 118 - 14."""
+    readings = (870_000, 900_000, 5), (2_700_000, 2_700_000, 27), (3_595_000, 3_600_000, 50)
+    slots = register_slots(asked(*readings), [version(118, 3)])
+    assert (slots.above_j[3], slots.above_capped_j[3]) == (118, 104)
+
+
 def test_each_reading_under_way_at_an_edge_caps_it_by_the_time_since_its_own_request() -> None:
     """Asked for 20, 5 and 1 s before the edge, all showing the same: 1 kW x 1 s and a step. Alone, 40 kJ and a step."""
     readings = (880_000, 880_000, 0), (895_000, 905_000, 0), (899_000, 910_000, 0), (940_000, 940_000, 40_000)
