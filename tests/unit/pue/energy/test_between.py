@@ -75,6 +75,18 @@ def test_nothing_joins_energy_across_a_slot_in_doubt() -> None:
     ]
 
 
+def test_a_doubt_leaves_what_other_meters_say_of_other_slots() -> None:
+    """Both slots are unknown and bounded by others; the first is in doubt, and then nobody bounds it."""
+    unknown = made_slots(0, 0, 0, unknown_j=[500, 500, 0])
+    bounded = row(unknown, 2).bounded(int64(0, 0), int64(300, 300), int64(300, 300))
+    assert bounded.is_borrowed.tolist() == [True, True]
+    doubted = bounded.doubted(np.array([True, False]), Flag.BALANCE)
+    assert doubted.is_borrowed.tolist() == [False, True]
+    assert between(doubted, (0, 1), (1, 2)) == [(0, 900), (0, 300)]
+    unlimited = doubted.without_limit()
+    assert (unlimited.unbounded.tolist(), int(unlimited.high_j[1])) == ([True, False], 300)
+
+
 def test_a_slot_between_two_in_doubt_is_open_at_both_its_ends() -> None:
     doubted = row(EDGED, 3).doubted(np.array([True, False, True]), Flag.BALANCE)
     assert between(doubted, (1, 2)) == [(200 - 20 - 3, 200 + 2 + 30)]

@@ -37,6 +37,12 @@ def test_a_joule_goes_to_the_half_it_is_nearer_to_however_long_the_span() -> Non
     assert share(int64(1, 1), int64(5 * 10**16 + 1, 5 * 10**16 + 2), int64(span, span)).tolist() == [0, 1]
 
 
+def test_a_share_of_a_short_span_is_exact_where_no_float_is() -> None:
+    """An odd number beyond 2**53: a third of 3 x (2**60 + 1), and a half of one joule more, which rounds up."""
+    whole = 2**60 + 1
+    assert exact_share(int64(3 * whole, 2 * whole + 1), int64(1, 1), int64(3, 2)).tolist() == [whole, whole + 1]
+
+
 def test_nothing_is_shared_out_to_nobody() -> None:
     shares = exact_share(int64(), int64(), int64())
     assert (shares.tolist(), shares.dtype) == ([], np.dtype(np.int64))

@@ -213,6 +213,14 @@ def test_without_its_own_limit_a_child_may_show_its_class_more_than_its_parent_c
     assert alone(child.without_limit(), 1) == (0, 206)
 
 
+def test_energy_beyond_all_floats_is_scaled_exactly() -> None:
+    """2**60 + 1 J through a parent of half a percent: up to that by 0.995, in whole joules."""
+    energy = 2**60 + 1
+    parent = ups(limit_rel=Fraction(1, 200), max_power_w=0)
+    _, child = bounded_by_family(rows((known(energy), parent), (None, feed(max_power_w=0))))
+    assert alone(child) == (0, -(-energy * 200 // 199))
+
+
 BURST = ((0, 0), (60, 60_000), (120, 660_000), (180, 720_000), (900, 720_000), (3600, 2_720_000), (3660, 2_720_000))
 """A register that counts 600 kJ in a minute, on a meter of 1 kW; and 2 MJ some time between 900 and 3600 s."""
 

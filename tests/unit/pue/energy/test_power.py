@@ -196,6 +196,14 @@ def test_readings_that_refute_the_fastest_change_leave_all_open_that_the_meter_c
     assert slots.over_j.tolist() == [over_j]
 
 
+@pytest.mark.parametrize(("change_w", "is_near"), [(401, True), (402, False)])
+def test_readings_may_differ_by_what_changes_from_request_to_reply_and_a_step(change_w: int, is_near: bool) -> None:
+    """10 s apart and 5 s under way each: 20 W/s for 20 s, and 1 W."""
+    readings = (0, 5000, 1000), (10_000, 15_000, 1000 + change_w)
+    slots = power_slots(asked(*readings), [version(1, 50_000, max_ramp_w_per_s=20)])
+    assert (int(slots.over_j[0]) < 10_000) == is_near
+
+
 def test_an_interval_across_an_edge_is_near_its_readings_in_both_slots() -> None:
     readings = samples((SLOT_MS - 5000, 1000), (SLOT_MS + 5000, 1000), (SLOT_MS + 15_000, 1000))
     slots = power_slots(readings, [version(1, 5000, max_ramp_w_per_s=20)])

@@ -575,6 +575,13 @@ def test_a_first_reading_that_the_others_contradict_is_no_spike() -> None:
     assert flags(slots) == [Flag.RESET | Flag.MISSING]
 
 
+def test_each_wrap_is_of_its_own_versions_modulus_and_step() -> None:
+    """95 -> 5 of 100 counts of 1 J, and 950 -> 50 of 1000 counts of 10 J: 10 J and 1 kJ."""
+    rows = [version(1, 1, modulus=100, to_ms=SLOT_MS), version(10, 1000, modulus=1000, from_ms=SLOT_MS)]
+    slots = register_slots(samples((0, 95), (60_000, 5), (SLOT_MS, 950), (SLOT_MS + 1000, 50)), rows)
+    assert int(slots.energy_j.sum()) == 10 + 1000
+
+
 def test_a_first_reading_with_a_mark_marks_the_energy_behind_it_only() -> None:
     readings = [(place * SLOT_MS, place) for place in range(3)]
     slots = register_slots(samples(*readings, quality=[Quality.CLOCK_UNSYNCED, 0, 0]), [version()])

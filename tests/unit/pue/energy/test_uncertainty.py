@@ -197,3 +197,13 @@ def test_class_limits_add_up() -> None:
 def test_the_widest_class_is_as_wide_as_any_of_the_tables() -> None:
     assert METER_CLASSES[WIDEST_METER_CLASS] == max(METER_CLASSES.values())
     assert TRANSFORMER_CLASSES[WIDEST_TRANSFORMER_CLASS] == max(TRANSFORMER_CLASSES.values())
+
+
+def test_parts_of_one_meter_that_are_of_two_models_have_an_error_each() -> None:
+    """A meter that was exchanged for another model: two devices under one name."""
+    energy, u_rel = [500, 500, 800], [0.01, 0.01, 0.01]
+    of = {"a": [1, 1, 0], "b": [0, 0, 1], "u_rel": u_rel}
+    two = u_pue(energy, **of, meter=("m", "m", "it"), model=("A", "B", "C"))  # type: ignore[arg-type]  # by name
+    apart = u_pue(energy, **of, meter=("m1", "m2", "it"), model=("A", "B", "C"))  # type: ignore[arg-type]  # by name
+    one = u_pue(energy, **of, meter=("m", "m", "it"), model=("A", "A", "C"))  # type: ignore[arg-type]  # by name
+    assert float(two) == float(apart) < float(one)
