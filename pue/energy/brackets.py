@@ -61,6 +61,8 @@ class _Bracket:
     upper: Int64
     lower_capped: Int64
     upper_capped: Int64
+    rests: Bools
+    """Where `upper` rests on the maximum power all the same: no joined reading was asked for later. (I,)"""
 
 
 def register_edges(levels: Levels, time_ms: Int64) -> Edges:
@@ -130,6 +132,7 @@ def _with_ends(
         is_refuted[inner] = refuted
     np.subtract(level[inner], bracket.lower, out=below[inner])
     np.subtract(bracket.upper, level[inner], out=above[inner])
+    above[inner][bracket.rests] = MAX_ENERGY_J
     np.maximum(level[inner] - bracket.lower_capped, 0, out=below_capped[inner])
     np.maximum(bracket.upper_capped - level[inner], 0, out=above_capped[inner])
     at_last = slice(inner.stop, inner.stop + int(time_ms[inner.stop] == points.t1_ms[-1]))
@@ -157,6 +160,15 @@ def _open_where_registers_meet(levels: Levels, edges: Edges) -> None:
         np.maximum.at(column, place, least)
     for column, least in ((edges.below_j, below), (edges.below_capped_j, below)):
         np.maximum.at(column, place, least)
+    edges.above_j[_answered_at_edge(levels, np.append(joints, len(levels.points) - 1), edges)] = MAX_ENERGY_J
+
+
+def _answered_at_edge(levels: Levels, index: Int64, edges: Edges) -> Int64:
+    """Edges at which one of some last readings was answered, and may have been true when it was asked for. (N,)"""
+    t1_ms = levels.points.t1_ms[index]
+    since_ms = t1_ms - edges.time_ms[0]
+    chosen = (since_ms % SLOT_MS == 0) & (levels.points.t0_ms[index] < t1_ms)
+    return np.asarray(since_ms[chosen] // SLOT_MS, np.int64)
 
 
 def _joints(levels: Levels) -> Int64:
@@ -180,10 +192,10 @@ def _leave_first_step_to_its_slot(levels: Levels, edges: Edges, first_level_j: i
     edges.below_capped_j[0] = max(int(edges.below_capped_j[0] - levels.rounding_j(first)[0]), 0)
     # Asked for later, that reading leaves its step open and no more, which is in the slot.
     if points.t0_ms[0] < edges.time_ms[0] < points.t1_ms[0]:
-        most = _most_at_first_request_j(levels, edges.time_ms[:1]) - edges.level_j[0]
-        edges.above_j[0], edges.above_capped_j[0] = most
+        edges.above_j[0], edges.above_capped_j[0] = _most_at_first_request_j(levels, edges)
     in_slot = max(int(levels.hidden_j(first)[0] - edges.below_j[0]), 0)
-    edges.above_j[0] = max(int(edges.above_j[0]) - in_slot, 0)
+    if edges.above_j[0] < MAX_ENERGY_J:
+        edges.above_j[0] = max(int(edges.above_j[0]) - in_slot, 0)
     edges.above_capped_j[0] = max(int(edges.above_capped_j[0]) - in_slot, 0)
 
 
@@ -202,16 +214,18 @@ def _risen_before_j(levels: Levels, start_ms: int) -> int:
     return max(int(unused[0] - levels.rounding_j(first)[0]), 0)
 
 
-def _most_at_first_request_j(levels: Levels, start_ms: Int64) -> Int64:
-    """Upper bounds of the curve where the first slot begins while its first reading is under way, alone and capped.
+def _most_at_first_request_j(levels: Levels, edges: Edges) -> tuple[int, int]:
+    """How far above the estimate the curve can be where the first slot begins, alone and capped. [J]
 
-    That reading may show what was there at its request, before the slot began.
+    The first reading was under way then: it may show what was there at its request, before the slot began.
     """
     unbounded = np.full(1, MAX_ENERGY_J)
-    bracket = _Bracket(lower=-unbounded, upper=unbounded.copy(), lower_capped=-unbounded, upper_capped=unbounded.copy())
+    bracket = _Bracket(-unbounded, unbounded.copy(), -unbounded, unbounded.copy(), np.zeros(1, np.bool_))
     first = np.zeros(1, np.int64)
-    _look_further(levels, start_ms, first, first, np.ones(1, np.bool_), bracket)
-    return np.concatenate((bracket.upper, bracket.upper_capped))
+    _look_further(levels, edges.time_ms[:1], first, first, np.ones(1, np.bool_), bracket)
+    level = edges.level_j[0]
+    alone = MAX_ENERGY_J if bracket.rests[0] else int(bracket.upper[0] - level)
+    return alone, int(bracket.upper_capped[0] - level)
 
 
 def _unused_j(can_flow_mj: Int64, lead_mj: Int64, least_j: int = 1) -> Int64:
@@ -240,6 +254,7 @@ def _bracket(levels: Levels, beside: _Beside) -> _Bracket:
         upper=upper,
         lower_capped=np.maximum(lower, beside.high_j - rounding - to_rise),
         upper_capped=np.minimum(upper, beside.low_j + hidden + risen),
+        rests=np.zeros(len(left), np.bool_),
     )
     if len(levels.unknown):
         is_late &= ~has(levels.unknown, left)
@@ -280,12 +295,14 @@ def _look_further(
         bracket.upper_capped[near] = np.minimum(bracket.upper_capped[near], so_far[same_stretch])
         # It stands where no joined reading was asked for later: what flowed since the last request is all there is.
         bracket.upper[late] = so_far
+        bracket.rests[late] = True
         goes_on = (place + 1 < len(points)) & ~has(levels.gaps, place)
         # A wall on the way, once passed, stays between the edge and all later readings.
         same_stretch = (same_stretch & ~has(levels.walls, place))[goes_on]
         late = late[goes_on]
         place = place[goes_on] + 1
         bracket.upper[late] = levels.at(place) + levels.hidden_j(place)
+        bracket.rests[late] = False
         is_under_way = points.t0_ms[place] < edge_ms[late]
         late = late[is_under_way]
         place = place[is_under_way]
@@ -352,6 +369,7 @@ def register_unknown(levels: Levels, time_ms: Int64) -> Unknown:
     lag = _shared(levels, unknown, lead_after(levels, unknown + 1))
     # (U + 2,) each: before the first reading, U unknown intervals, after the last reading.
     starts = np.concatenate((time_ms[:1], points.t0_ms[unknown], points.t0_ms[-1:]))
+    bare = np.concatenate((time_ms[:1], points.t1_ms[unknown], points.t1_ms[-1:]))
     ends = np.concatenate((points.t1_ms[:1], points.t1_ms[unknown + 1], time_ms[-1:]))
     powers = np.concatenate((first_power, _stretch_power_w(levels, unknown), last_power))
     leads = np.concatenate((np.zeros(1, np.int64), lead, last_lead))
@@ -360,7 +378,7 @@ def register_unknown(levels: Levels, time_ms: Int64) -> Unknown:
     shifts = np.maximum(ends[:-1] - starts[1:], 0)
     starts[1:] += shifts
     leads[1:] = np.maximum(leads[1:] - power_mj(powers[1:], shifts), 0)
-    return Unknown(start_ms=starts, end_ms=ends, power_w=powers, lead_mj=leads, lag_mj=lags)
+    return Unknown(start_ms=starts, end_ms=ends, bare_ms=bare, power_w=powers, lead_mj=leads, lag_mj=lags)
 
 
 def _stretch_power_w(levels: Levels, unknown: Int64) -> Int64:

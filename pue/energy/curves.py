@@ -58,6 +58,8 @@ class Unknown:
     ----------
     start_ms, end_ms
         Half-open, ascending. (I,) [ms UTC]
+    bare_ms
+        Since when no reading tells what was counted: the reply of the one before. (I,) [ms UTC]
     power_w
         The most the meter can carry. (I,) [W]
     lead_mj, lag_mj
@@ -66,6 +68,7 @@ class Unknown:
 
     start_ms: Int64
     end_ms: Int64
+    bare_ms: Int64
     power_w: Int64
     lead_mj: Int64
     lag_mj: Int64
@@ -227,8 +230,9 @@ def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
     """Per slot the most energy that can have flowed uncounted, and whether unknown time fills it. (S,) [J], (S,)
 
     What can have flowed by a moment rises from 0 with the maximum power, after the lead was used up, to the whole
-    stretch's energy without lead and lag; a slot has the difference of this at its edges, rounded up at each, and 1 J
-    at least: it must not pass for known, for all of this rests on a maximum power, which readings may refute.
+    stretch's energy without lead and lag; a slot has the difference of this at its edges, rounded up at each. Where no
+    reading tells what was counted that is 1 J at least: the slot must not pass for known, for all of this rests on a
+    maximum power, which readings may refute.
     """
     stretch, slot, from_ms, to_ms = _pieces(unknown.start_ms, unknown.end_ms, edges)
     power_w = unknown.power_w[stretch]
@@ -239,7 +243,8 @@ def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
         joules_up(np.minimum(np.maximum(power_mj(power_w, moment_ms - start_ms) - lead_mj, 0), whole_mj))
         for moment_ms in (from_ms, to_ms)
     ]
-    energy = summed(slot, np.maximum(flowed[1] - flowed[0], 1), len(edges) - 1)
+    is_bare = to_ms > unknown.bare_ms[stretch]
+    energy = summed(slot, np.maximum(flowed[1] - flowed[0], is_bare), len(edges) - 1)
     return energy, summed(slot, to_ms - from_ms, len(edges) - 1) >= SLOT_MS
 
 

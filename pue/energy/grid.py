@@ -276,8 +276,32 @@ def _laid(slots: Slots, term: Term, edges: Int64, *, capped: bool) -> Row:
     unbroken = len(slots) and int(slots.start_ms[-1] - slots.start_ms[0]) == (len(slots) - 1) * SLOT_MS
     # One slot more than the grid has: the bounds of its last edge stand in the slot that starts there.
     if unbroken and first == 0 and last == count and 0 <= offset < len(slots) - count:
-        return _whole(slots.select(slice(offset, offset + count + 1)), term, capped=capped)
-    return _with_ends(_scattered(slots, term, edges, capped=capped))
+        row = _whole(slots.select(slice(offset, offset + count + 1)), term, capped=capped)
+        return row if capped else _without_edge_bounds(row)
+    row = _scattered(slots, term, edges, capped=capped)
+    return _with_ends(row if capped else _without_edge_bounds(row))
+
+
+def _without_edge_bounds(row: Row) -> Row:
+    """A bare row in which registers alone bound some edges below only: the slots on both sides are open instead.
+
+    What a last reading that was under way at an edge had shown by then, only the maximum power says.
+    """
+    edge = np.flatnonzero(row.above_j >= MAX_ENERGY_J)
+    if len(edge) == 0:
+        return row
+    above = row.above_j.copy()
+    low = np.array(row.low_j)
+    known = row.known.copy()
+    unbounded = row.unbounded.copy()
+    above[edge] = 0
+    before = edge[edge > row.first] - 1
+    behind = edge[edge < row.last]
+    known[before] = False
+    unbounded[before] = True
+    # Any of its energy may have flowed before the edge.
+    low[behind] = np.minimum(low[behind], -row.energy_j[behind])
+    return replace(row, above_j=above, low_j=low, known=known, unbounded=unbounded, is_exact=False)
 
 
 def _whole(slots: Slots, term: Term, *, capped: bool) -> Row:

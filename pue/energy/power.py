@@ -139,9 +139,11 @@ def _unknown(points: Points, versions: Sequence[RegisterVersion], unknown: Int64
     # U intervals between two readings, in which any version from one to the other may have held; U + 2 stretches.
     _, limits = powers_w(versions, points.version_of(unknown), points.version_of(unknown + 1))
     nothing = np.zeros(len(unknown) + 2, np.int64)
+    start_ms = np.concatenate((time_ms[:1], t1_ms[unknown], t1_ms[-1:]))
     return Unknown(
-        start_ms=np.concatenate((time_ms[:1], t1_ms[unknown], t1_ms[-1:])),
+        start_ms=start_ms,
         end_ms=np.concatenate((t1_ms[:1], t1_ms[unknown + 1], time_ms[-1:])),
+        bare_ms=start_ms,
         power_w=np.concatenate(([before_w], limits, [behind_w])),
         lead_mj=nothing,
         lag_mj=nothing,

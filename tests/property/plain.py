@@ -262,6 +262,15 @@ class Register:
         highest = min(high, up(1000 * (self.level[n] + self.hidden[n]) + risen), *under_way)
         return low, high, lowest, highest
 
+    def rests(self, n: int, edge: int) -> bool:
+        """Whether no joined reading behind the n-th point was asked for after an edge: only power bounds it above."""
+        for k in range(n + 1, len(self.points)):
+            if self.points[k].t0 >= edge:
+                return False
+            if k == len(self.relations) or self.relations[k] not in ("plain", "rollover", "refuted"):
+                return True
+        return False
+
     def asked_after(self, first: int, edge: int) -> tuple[int, list[int]]:
         """Upper bound by the first reading from some point on asked for after an edge; those of the ones before it."""
         under_way: list[int] = []
@@ -315,19 +324,19 @@ class Register:
         more = max(least - up(power * (by - self.points[-1].t0) - lead), 0)
         return max(self.hidden[-1] - more, 0)
 
-    def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int]]:
-        """Start, end, power, lead and lag of what is unknown, without overlaps."""
+    def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int, int]]:
+        """Start, end, power, lead and lag of what is unknown, without overlaps, and since when nothing is counted."""
         last = len(self.points) - 1
         power, lag = self.before_first(start)
-        found = [(start, self.points[0].t1, power, 0, lag)]
+        found = [(start, self.points[0].t1, power, 0, lag, start)]
         for i, kind in enumerate(self.relations):
             if kind in UNKNOWN:
-                found.append((self.points[i].t0, self.points[i + 1].t1, *self.across(i)))
-        found.append((self.points[last].t0, end, *self.behind_last(end), 0))
+                found.append((self.points[i].t0, self.points[i + 1].t1, *self.across(i), self.points[i].t1))
+        found.append((self.points[last].t0, end, *self.behind_last(end), 0, self.points[last].t1))
         result = found[:1]
-        for a, b, power, lead, lag in found[1:]:
+        for a, b, power, lead, lag, bare in found[1:]:
             shift = max(result[-1][1] - a, 0)
-            result.append((a + shift, b, power, max(lead - power * shift, 0), lag))
+            result.append((a + shift, b, power, max(lead - power * shift, 0), lag, bare))
         return result
 
 
@@ -400,6 +409,14 @@ def cut(
     slots[start].below_capped_j = max(slots[start].below_capped_j - register.rounding[0], 0)
     slots[start].above_j = max(slots[start].above_j - in_slot, 0)
     slots[start].above_capped_j = max(slots[start].above_capped_j - in_slot, 0)
+    for edge, slot in slots.items():
+        n = max((i for i, point in enumerate(points) if point.t1 <= edge), default=-1)
+        at_edge = n >= 0 and points[n].t0 == points[n].t1 == edge
+        at_edge = at_edge and n < len(points) - 1 and register.relations[n] not in UNKNOWN
+        if n < len(points) - 1 and not at_edge and register.rests(n, edge):
+            slot.above_j = MAX_ENERGY_J
+        if any(points[i].t0 < points[i].t1 == edge for i in [*joints, len(points) - 1]):
+            slot.above_j = MAX_ENERGY_J
 
     kinds = list(zip(register.relations, pairwise(points), strict=True))
     gaps = [(start, first.t1), (last.t1, end)]
@@ -412,7 +429,7 @@ def cut(
 
         slot.energy_j = estimates[edge + SLOT_MS] - estimates[edge]
         slot.gap_ms = sum(inside(a, b) for a, b in gaps)
-        for a, b, power, lead, lag in unknown:
+        for a, b, power, lead, lag, bare in unknown:
 
             def flowed(time: int, a: int = a, b: int = b, power: int = power, lead: int = lead, lag: int = lag) -> int:
                 whole = max(power * (b - a) - lead - lag, 0)
@@ -420,7 +437,7 @@ def cut(
 
             if inside(a, b):
                 to = min(b, edge + SLOT_MS)
-                slot.unknown_j += max(flowed(to) - flowed(max(a, edge)), 1)
+                slot.unknown_j += max(flowed(to) - flowed(max(a, edge)), int(to > bare))
         if sum(inside(a, b) for a, b, *_ in unknown) >= SLOT_MS:
             slot.flags |= Flag.MISSING
     free = [

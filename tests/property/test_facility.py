@@ -128,15 +128,14 @@ def test_losing_readings_never_lowers_the_upper_bound_nor_raises_the_lower(
     data: st.DataObject, window: tuple[int, int], step_j: Fraction, took_ms: int
 ) -> None:
     (more, less), _ = with_and_without(data, window, step_j, took_ms, resets=False)
-    slack_j = SLOTS  # a joule a slot, where time that a lead has used up must not pass for known
-    assert less.total_upper_j >= more.total_upper_j - slack_j
-    assert less.it_lower_j <= more.it_lower_j + slack_j
+    assert less.total_upper_j >= more.total_upper_j
+    assert less.it_lower_j <= more.it_lower_j
     assert less.coverage <= more.coverage
-    if more.pue_upper is not None and less.it_lower_j > slack_j:
-        assert Fraction(less.total_upper_j + slack_j, less.it_lower_j - slack_j) >= more.pue_upper
+    if more.pue_upper is None or less.pue_upper is not None:
+        assert (less.pue_upper or 0) >= (more.pue_upper or 0)
     if less.pue_lower is not None:
         assert more.pue_lower is not None
-        assert Fraction(less.total_lower_j - slack_j, less.it_upper_j + slack_j) <= more.pue_lower
+        assert less.pue_lower <= more.pue_lower
 
 
 @settings(max_examples=120, deadline=None)
@@ -145,7 +144,7 @@ def test_around_a_reset_losing_readings_saves_at_most_a_step_and_a_reply(
     data: st.DataObject, window: tuple[int, int], step_j: Fraction, took_ms: int
 ) -> None:
     (more, less), falls = with_and_without(data, window, step_j, took_ms, resets=True)
-    saved_j = falls * (version(step_j=step_j).hidden_j + 2 * took_ms * POWER_W // 1000 + 1) + SLOTS
+    saved_j = falls * (version(step_j=step_j).hidden_j + 2 * took_ms * POWER_W // 1000 + 1)
     assert less.total_upper_j >= more.total_upper_j - saved_j
     assert less.it_lower_j <= more.it_lower_j + saved_j
     assert less.coverage <= more.coverage

@@ -57,6 +57,7 @@ class Cell:
     low_alone: int = 0
     high_alone: int | None = 0
     is_unknown: bool = False
+    is_unknown_alone: bool = False
     gap_ms: int = 0
     marks: set[str] = field(default_factory=set)
 
@@ -205,7 +206,7 @@ class Facility:
         high = self.high(k, i, is_alone)
         if (k, i) in self.broken:
             return 0, None if is_alone or not term.power_w else term.power_w * SLOT_S, False
-        if not cell.is_unknown or not self.has_family():
+        if not (cell.is_unknown_alone if is_alone else cell.is_unknown) or not self.has_family():
             return low, high, False
         lowers, uppers = self.flowed(i, frozenset(range(len(self.terms))) if is_any else frozenset())
         c = self.limit(term.meter)
@@ -308,7 +309,7 @@ class Facility:
                     cell.energy = cell.low = cell.low_alone = 0
                     cell.high = term.power_w * SLOT_S if term.power_w else None
                     cell.high_alone = None
-                    cell.is_unknown = True
+                    cell.is_unknown = cell.is_unknown_alone = True
                     cell.marks = cell.marks | {"BALANCE"}
         for k in range(len(self.terms)):
             for e in range(1, len(self.starts)):
@@ -556,12 +557,13 @@ def lay_out(term: Term, slots: Mapping[int, Slot], starts: Sequence[int]) -> tup
         slot = slots.get(starts[i])
         if slot is None:
             most = term.power_w * SLOT_S if term.power_w else None
-            cell = Cell(high=most, high_alone=None, is_unknown=True, gap_ms=SLOT_MS)
+            cell = Cell(high=most, high_alone=None, is_unknown=True, is_unknown_alone=True, gap_ms=SLOT_MS)
             cell.marks = {"MISSING"}
         else:
             high = None if slot.unknown_j >= OUT_OF_RANGE else slot.unknown_j + slot.over_j
             cell = Cell(slot.energy_j, -slot.under_j, high, is_unknown=slot.unknown_j > 0, gap_ms=slot.gap_ms)
             cell.low_alone = cell.low
+            cell.is_unknown_alone = cell.is_unknown
             cell.high_alone = None if cell.is_unknown else cell.high
             cell.marks = set(slot.marks)
         ends = term.calibrated_to_ms
@@ -573,6 +575,14 @@ def lay_out(term: Term, slots: Mapping[int, Slot], starts: Sequence[int]) -> tup
         if moment in slots:
             s = slots[moment]
             edges[place] = EdgeBounds(s.below_j, s.above_j, s.below_capped_j, s.above_capped_j)
+    for place, edge in enumerate(edges):
+        if edge.above >= OUT_OF_RANGE:
+            edges[place] = edge._replace(above=0)
+            if place - 1 in cells:
+                cells[place - 1].is_unknown_alone = True
+                cells[place - 1].high_alone = None
+            if place in cells:
+                cells[place].low_alone = min(cells[place].low_alone, -cells[place].energy)
     if valid[0] > 0:
         e = edges[valid[0]]
         widen(cells[valid[0]], e.above_capped, e.below_capped, e.above, e.below)

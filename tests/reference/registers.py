@@ -21,7 +21,7 @@ TAKEN_BACK_BEFORE = whole("from j to j + 1 with i - j <= #,")
 ROUNDING_J = whole("rounding is # J and hidden")
 LEAD_CAP_MS = whole("max(0, min(1000 hidden + # P, lead before n")
 HIDDEN_MORE_J = whole("and hidden # J more")
-LEAST_UNKNOWN_J = whole("less the same at its start, and at least # J: the slot must not pass for known")
+LEAST_UNKNOWN_J = whole("a slot holds at least # J: it must not pass for known")
 UNUSED_J = whole("= max(0, # - (P (t1 - start) - lag) / 1000)")
 UNUSED_LAST_J = whole("unused = max(0, # - (P (end of the slot - t0) - lead) / 1000)")
 
@@ -100,13 +100,14 @@ class Slot:
 
 
 class Stretch(NamedTuple):
-    """Time in which energy is unknown. [ms, W, mJ]"""
+    """Time in which energy is unknown; from `bare_ms` on nothing is counted either. [ms, W, mJ]"""
 
     from_ms: int
     to_ms: int
     power_w: int
     lead: int
     lag: int
+    bare_ms: int = 0
 
     def flowed(self, moment: int) -> int:
         """F(x): what may have flowed by a moment of the stretch. [mJ]"""
@@ -440,9 +441,10 @@ class Curve:
         """ "Edge bounds": upper bounds by the readings from one behind the edge on, alone and capped. [J]"""
         joined = [n for n in self.joined_mates(start) if n >= start]
         asked_after = [n for n in joined if self.points[n].t0 >= edge]
-        alone = self.level[asked_after[0]] + self.hidden(asked_after[0]) if asked_after else None
         passed = [n for n in joined if not asked_after or n < asked_after[0]]
-        if alone is None:
+        if asked_after:
+            alone = self.level[asked_after[0]] + self.hidden(asked_after[0])
+        else:
             alone = self.upper_line(edge, joined[-1])
         in_stretch = [self.upper_line(edge, n) for n in passed if n in self.mates(start)]
         return alone, min([alone, *in_stretch])
@@ -478,7 +480,26 @@ def edges(curve: Curve, moments: Sequence[int], unknown: dict[int, Stretch], end
     result = with_meeting_registers(curve, moments, result)
     if curve.points[0].t1 == moments[0]:
         result[0] = first_edge(curve, moments[0], result[0])
-    return result
+    return [
+        found._replace(above=OUT_OF_RANGE) if has_no_bound(curve, edge) else found
+        for edge, found in zip(moments, result, strict=True)
+    ]
+
+
+def has_no_bound(curve: Curve, edge: int) -> bool:
+    """ "Edge bounds", `above_j`: whether the register alone does not bound an edge above."""
+    last = len(curve.points) - 1
+    for point, name in zip(curve.points, [*curve.names, "end"], strict=True):
+        if name in (*UNKNOWN, "declared", "end") and point.t0 < point.t1 == edge:
+            return True
+    n = curve.before(edge)
+    if n == last:
+        return False
+    is_at_edge = n is not None and curve.points[n].t0 == edge == curve.points[n].t1
+    if n is not None and is_at_edge and curve.names[n] not in UNKNOWN:
+        return False
+    start = 0 if n is None else n + 1
+    return not any(curve.points[k].t0 >= edge for k in curve.joined_mates(start) if k >= start)
 
 
 def first_edge(curve: Curve, edge: int, found: Edge) -> Edge:
@@ -597,10 +618,11 @@ def unknown_stretches(curve: Curve, start_ms: int, end_ms: int) -> tuple[list[St
                     max(powers),
                     curve.lead_before[n] if same else 0,
                     curve.lead_after[n + 1] if same else 0,
+                    points[n].t1,
                 )
             )
     power, lead = curve.at_end(last, points[last].t0, end_ms, curve.lead_before)
-    found.append(Stretch(points[last].t0, end_ms, power, lead, 0))
+    found.append(Stretch(points[last].t0, end_ms, power, lead, 0, points[last].t1))
     apart = without_overlap(found)
     return apart, {n: apart[i] for i, n in place.items()}
 
@@ -626,7 +648,7 @@ def spread_unknown(slots: Sequence[Slot], stretches: Sequence[Stretch]) -> None:
             if start < end:
                 filled += end - start
                 flowed = ceil_div(stretch.flowed(end), MILLI) - ceil_div(stretch.flowed(start), MILLI)
-                slot.unknown_j += max(flowed, LEAST_UNKNOWN_J)
+                slot.unknown_j += max(flowed, LEAST_UNKNOWN_J if end > stretch.bare_ms else 0)
         if filled >= SLOT_MS:
             slot.marks.add("MISSING")
 

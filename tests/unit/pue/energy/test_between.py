@@ -18,7 +18,7 @@ from pue.energy.between import Bounds, MeterBounds, all_bounds, sums, weighted_b
 from pue.energy.grid import UNBOUNDED_J, Row, lay
 from pue.energy.registers import register_slots
 from pue.energy.slots import Int64, Samples, Slots
-from tests.unit.pue.meters import KWH, int64, made_slots, term, version
+from tests.unit.pue.meters import KWH, asked, int64, made_slots, term, version
 
 
 def row(slots: Slots | None, count: int, **changes: object) -> Row:
@@ -192,6 +192,35 @@ def test_a_slot_before_the_first_reading_does_not_pass_for_known_where_the_limit
     meter = row(slots, 4, max_power_w=1_000)
     assert not meter.known[0]
     assert between(meter, (0, 4)) == [((9 - 2) * KWH - KWH, MAX_ENERGY_J)]
+
+
+STRAGGLERS = [
+    pytest.param(((880, 880, 82), (890, 910, 83)), 183_000, id="answered behind the edge"),
+    pytest.param(((880, 880, 82), (890, 900, 83)), 183_000, id="answered at the edge"),
+    pytest.param(((880, 880, 82), (890, 910, 83), (1000, 1000, 0), (1100, 1100, 1)), 183_000, id="before a reset"),
+]
+
+
+@pytest.mark.parametrize(("readings", "truth_j"), STRAGGLERS)
+def test_what_a_reading_under_way_at_the_end_had_not_shown_has_no_bound_without_the_limit(
+    readings: tuple[tuple[int, int, int], ...], truth_j: int
+) -> None:
+    """No load for 1 min, 100 W to 890 s, 10 kW to 900 s, on a meter of 10 W: true when it was asked for, at 890 s."""
+    before = ((0, 0, 0), (60, 60, 0), (300, 300, 24), (600, 600, 54))
+    rows = [(t0 * 1000, t1 * 1000, count) for t0, t1, count in (*before, *readings)]
+    slots = register_slots(asked(*rows), [version(1000, 10)])
+    ((lower, upper),) = between(row(slots, 1, max_power_w=10), (0, 1))
+    assert lower <= truth_j <= upper == MAX_ENERGY_J
+
+
+def test_an_edge_without_a_bound_opens_the_slots_on_both_its_sides() -> None:
+    """Up to the edge nothing bounds the energy, and behind it all of the slot's 200 J may have flowed before."""
+    open_edge = made_slots(100, 200, 300, 0, above_j=[0, MAX_ENERGY_J, 0, 7], above_capped_j=[0, 5, 0, 0])
+    meter = row(open_edge, 3)
+    assert between(meter, (0, 1), (1, 3)) == [(100, 105), (495, 500)]
+    unlimited = (meter.bare or meter).without_limit()
+    assert between(replace(unlimited, bare=None), (1, 3)) == [(300, 507)]
+    assert (unlimited.known.tolist(), unlimited.unbounded.tolist()) == ([False, True, True], [True, False, False])
 
 
 def test_other_meters_bound_what_is_unknown_although_the_limit_is_refuted() -> None:

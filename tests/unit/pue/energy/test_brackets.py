@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 
 from pue.contract.quality import Flag
-from pue.contract.series import SLOT_MS
+from pue.contract.series import MAX_ENERGY_J, SLOT_MS
 from pue.energy.registers import register_slots
 from pue.energy.slots import Slots
 from tests.unit.pue.meters import KWH, MINUTE_MS, asked, samples, version
@@ -101,14 +101,17 @@ def test_a_straggler_asked_for_before_the_edge_bounds_it_by_what_flowed_since_it
     assert at(1, slots) == (0, 50_001, 0, 25_001)
 
 
-def test_where_nothing_was_asked_for_after_the_edge_the_last_straggler_is_the_bound() -> None:
-    """The first allows 25,000 and a step; the second, asked for 5 s before the edge, shows 6000: 11,000 and a step."""
+def test_where_nothing_was_asked_for_after_the_edge_the_last_straggler_is_the_bound_with_caps_only() -> None:
+    """The first allows 25,000 and a step; the second, asked for 5 s before the edge, shows 6000: 11,000 and a step.
+
+    Both rest on 1 kW. The register alone may have shown what was there long before the edge: no bound.
+    """
     edge = SLOT_MS
     readings = (edge - 60_000, edge - 60_000, 0), (edge - 20_000, edge + 10_000, 5000)
     one = register_slots(asked(*readings), [METER])
     two = register_slots(asked(*readings, (edge - 5000, edge + 20_000, 6000)), [METER])
-    assert at(1, one) == (0, 25_001, 0, 25_001)
-    assert at(1, two) == (0, 11_001, 0, 11_001)
+    assert (one.above_j[1], at(1, one)[3]) == (MAX_ENERGY_J, 25_001)
+    assert (two.above_j[1], at(1, two)[3]) == (MAX_ENERGY_J, 11_001)
 
 
 def test_a_straggler_before_a_fall_is_the_last_to_bound_its_edge() -> None:
@@ -117,7 +120,7 @@ def test_a_straggler_before_a_fall_is_the_last_to_bound_its_edge() -> None:
     readings = (edge - 60_000, edge - 60_000, 10_000), (edge - 20_000, edge + 10_000, 15_000)
     after = (edge + 20_000, edge + 20_000, 0), (edge + 30_000, edge + 30_000, 1)
     slots = register_slots(asked(*readings, *after), [METER])
-    assert at(1, slots) == (0, 25_001, 0, 25_001)
+    assert (slots.above_j[1], at(1, slots)[3]) == (MAX_ENERGY_J, 25_001)
 
 
 def test_a_step_of_a_fraction_of_a_joule_is_bounded_by_whole_joules_outside_it() -> None:
@@ -274,7 +277,7 @@ def test_at_its_reply_a_last_reading_hides_no_more_than_its_lead_leaves_of_its_s
     """23 steps of 118 J in 895 s of 3 W: 29 J ahead, of which 5 s under way carry 15. So 118 - 14."""
     readings = (870_000, 900_000, 5), (2_700_000, 2_700_000, 27), (3_595_000, 3_600_000, 50)
     slots = register_slots(asked(*readings), [version(118, 3)])
-    assert (slots.above_j[3], slots.above_capped_j[3]) == (118, 104)
+    assert (slots.above_j[3], slots.above_capped_j[3]) == (MAX_ENERGY_J, 104)
 
 
 def test_each_reading_under_way_at_an_edge_caps_it_by_the_time_since_its_own_request() -> None:

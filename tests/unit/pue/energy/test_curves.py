@@ -95,9 +95,9 @@ def line(**changes: object) -> Curve:
 
 
 def stretches(*rows: tuple[int, int, int, int, int]) -> Callable[[Int64], Unknown]:
-    """Stretches as (start, end, power, lead, lag), in ms, W and mJ."""
+    """Stretches as (start, end, power, lead, lag), in ms, W and mJ; nothing in them is counted."""
     start, end, power, lead, lag = np.array(rows, np.int64).reshape(-1, 5).T
-    return lambda _: Unknown(start, end, power, lead, lag)
+    return lambda _: Unknown(start, end, start, power, lead, lag)
 
 
 def unknown_j(*rows: tuple[int, int, int, int, int]) -> list[int]:
@@ -125,6 +125,13 @@ def test_a_lead_is_used_up_first_and_a_lag_last() -> None:
 def test_a_lead_and_a_lag_that_fill_a_stretch_leave_a_joule_in_each_slot() -> None:
     """None of them passes for known: a lead is worth no more than the maximum power behind it."""
     assert unknown_j((LINE_MS, LINE_MS + SLOT_MS, 1, 500_000, 500_000)) == [1, 1, 0]
+
+
+def test_where_a_reading_still_counts_a_stretch_leaves_nothing() -> None:
+    """The right one of two readings was under way since the middle of slot 0, and came in slot 1."""
+    columns = [int64(value) for value in (LINE_MS, LINE_MS + 2 * SLOT_MS, SLOT_MS, 1, 500_000, 100_000)]
+    slots = slots_of_curve(line(unknown_of=lambda _: Unknown(*columns)), SLOT_MS, 0)
+    assert slots.unknown_j.tolist() == [0, 850, 350]
 
 
 def test_unknown_energy_is_rounded_up_once_per_edge() -> None:
