@@ -56,7 +56,8 @@ class Slots:
     gap_ms
         Time in the slot not covered by neighbouring readings. [ms]
     below_j, above_j
-        Bounds of the curve at `start_ms` relative to the estimate, by the registers alone. [J]
+        Bounds of the curve at `start_ms` relative to the estimate, by the registers alone; `above_j` is `MAX_ENERGY_J`
+        where they give none. [J]
     below_capped_j, above_capped_j
         The same, if the meter never carries more than its maximum power: never wider. [J]
     flags
