@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from compliance.registry import Registered
 from compliance.registry_file import FacilityFacts, Meter, MeterVersion, local_midnight_ms
 from pue.contract.quantities import step
-from pue.contract.series import SeriesKey
+from pue.contract.series import SLOT_MS, SeriesKey
 from pue.energy.grid import Term
 from pue.energy.uncertainty import class_limit, relative_uncertainty
 from pue.judgement.scope import Facts
@@ -91,13 +91,13 @@ def local_day(at_ms: int, zone: str) -> date:
 
 
 def _terms(facts: FacilityFacts, meter: Meter) -> Iterator[Term]:
-    for version, to_ms in zip(meter.version, meter.ends_ms, strict=True):
+    for version, from_ms, to_ms, max_power_w in _powers(meter):
         yield Term(
             key=SeriesKey(facts.site, meter.id, meter.quantity),
             a=Fraction(version.a if version.a is not None else meter.a),
             b=Fraction(version.b if version.b is not None else meter.b),
             required=meter.required,
-            from_ms=version.from_ms,
+            from_ms=from_ms,
             to_ms=to_ms,
             parent=meter.parent or None,
             u_rel=relative_uncertainty(*version.classes),
@@ -108,8 +108,27 @@ def _terms(facts: FacilityFacts, meter: Meter) -> Iterator[Term]:
             calibrated_to_ms=version.certificate_ends_ms(facts.timezone),
             is_calibration_known=version.certificate_to is not None,
             step_j=_step_j(meter, version),
-            max_power_w=version.max_power_w,
+            max_power_w=max_power_w,
         )
+
+
+def _powers(meter: Meter) -> Iterator[tuple[MeterVersion, int, int | None, int]]:
+    """Versions with the times in which they hold, and what the meter can carry in each. (version, [ms UTC] x 2, [W])
+
+    A slot belongs to the version that holds at its start, but what begins inside it flows in it too. With 100 kW up to
+    10:05 and 200 kW from then on, the slot of 10:00 is a term of its own, of the first version with 200 kW.
+    """
+    for place, (version, to_ms) in enumerate(zip(meter.version, meter.ends_ms, strict=True)):
+        last_slot_ms = version.from_ms if to_ms is None else (to_ms - 1) // SLOT_MS * SLOT_MS
+        inside = [later.max_power_w for later in meter.version[place:] if later.from_ms < last_slot_ms + SLOT_MS]
+        most_w = max(inside)
+        if to_ms is None or most_w == version.max_power_w:
+            yield version, version.from_ms, to_ms, version.max_power_w
+            continue
+        cut_ms = max(last_slot_ms, version.from_ms)
+        if cut_ms > version.from_ms:
+            yield version, version.from_ms, cut_ms, version.max_power_w
+        yield version, cut_ms, to_ms, most_w
 
 
 def _model(version: MeterVersion) -> str:

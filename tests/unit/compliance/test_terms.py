@@ -12,7 +12,7 @@ from compliance.registry_file import FacilityFacts, read_registry
 from compliance.terms import HeldFacts, facility_terms
 from pue.energy.grid import Term
 from pue.energy.uncertainty import relative_uncertainty
-from tests.unit.compliance.made import at, registry_toml
+from tests.unit.compliance.made import METER, at, registry_toml
 
 CLASSES = 'meter_class = "0.2S"\nct_class = "0.2S"'
 
@@ -66,6 +66,54 @@ def test_a_certificate_holds_to_the_end_of_its_last_day_in_the_facilitys_zone(
 ) -> None:
     main = terms(f"{CLASSES}\n{lines}")[0]
     assert (main.is_calibration_known, main.calibrated_to_ms) == (is_known, ends_ms)
+
+
+def later(moment: str, max_power_w: int) -> str:
+    """One more version of the main meter."""
+    first = METER[METER.index("[[facility.meter.version]]") :].format(id="main")
+    return first.replace("2025-01-01T00:00:00", moment).replace("8000000", str(max_power_w))
+
+
+def powers(*versions: tuple[str, int]) -> list[tuple[int, int | None, int]]:
+    """From, to and maximum power of the main meter's terms, with some versions after its first one of 8 MW."""
+    main = METER.format(id="main", a="1", b="0")
+    text = registry_toml().replace(main, main + "".join(later(*version) for version in versions))
+    file = read_registry(text, "registry.toml")
+    facility = file.facility[0]
+    return [
+        (term.from_ms, term.to_ms, term.max_power_w)
+        for term in facility_terms(Registered(facility.facts, file.enterprise[0], facility.meter, facility.agent, 1, 0))
+        if term.key.meter == "main"
+    ]
+
+
+FIRST = at("2025-01-01T00:00")
+
+
+def test_the_slot_in_which_the_maximum_power_grows_is_a_term_of_its_own() -> None:
+    # A slot belongs to the version at its start: nobody has to have read it for 9 MW to flow from 10:05 on.
+    grown, quarter = at("2026-03-01T10:05"), at("2026-03-01T10:00")
+    assert powers(("2026-03-01T10:05:00", 9_000_000)) == [
+        (FIRST, quarter, 8_000_000),
+        (quarter, grown, 9_000_000),
+        (grown, None, 9_000_000),
+    ]
+
+
+def test_a_power_that_falls_or_changes_between_slots_leaves_the_versions_as_they_are() -> None:
+    fallen, quarter = at("2026-03-01T10:05"), at("2026-03-01T10:15")
+    assert powers(("2026-03-01T10:05:00", 7_000_000)) == [(FIRST, fallen, 8_000_000), (fallen, None, 7_000_000)]
+    assert powers(("2026-03-01T10:15:00", 9_000_000)) == [(FIRST, quarter, 8_000_000), (quarter, None, 9_000_000)]
+
+
+def test_the_largest_of_all_versions_that_begin_in_a_slot_holds_in_it() -> None:
+    first, second, quarter = at("2026-03-01T10:02"), at("2026-03-01T10:09"), at("2026-03-01T10:00")
+    assert powers(("2026-03-01T10:02:00", 7_000_000), ("2026-03-01T10:09:00", 9_000_000)) == [
+        (FIRST, quarter, 8_000_000),
+        (quarter, first, 9_000_000),
+        (first, second, 9_000_000),  # no slot starts in it
+        (second, None, 9_000_000),
+    ]
 
 
 def facts(**changes: object) -> FacilityFacts:
