@@ -38,11 +38,15 @@ class EpochFacts:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The collector has all seqs in `ranges`; with `regressed` it lost those outside, which we send again."""
+    """The collector has all seqs in `ranges`; with `regressed` it lost those outside, which we send again.
+
+    Those `held` wait there: they are kept here and not sent again.
+    """
 
     ranges: tuple[Range, ...]
     upto: int
     regressed: bool
+    held: tuple[Range, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,24 @@ class AckJudge:
 
     Acks may be lost or repeated: one that says less than an earlier one is believed only when the next one
     says so, too. A collector that was restored from a backup keeps saying it.
+
+    Parameters
+    ----------
+    agent
+        Our id, as it must stand in acks.
+    generation
+        The latest owner's that was ever believed.
     """
 
-    def __init__(self, agent: str) -> None:
+    def __init__(self, agent: str, generation: int = 0) -> None:
         self._agent = agent
         self._low: dict[str, int] = {}
-        self._generation = 0
+        self._generation = generation
+
+    @property
+    def generation(self) -> int:
+        """The latest owner's: acks of an older one are not believed."""
+        return self._generation
 
     def judge(self, ack: Ack, facts: EpochFacts | None) -> Verdict:
         """Decide about one ack; `facts` is None for an epoch we do not know."""
@@ -92,7 +108,8 @@ class AckJudge:
             return Fork(f"collector has seq {ack.upto} of epoch {ack.epoch}, our head is {facts.head_seq}")
         if facts.upto_sha256 is not None and ZERO_HASH != ack.sha256 != facts.upto_sha256:
             return Fork(f"collector has another batch {ack.upto} of epoch {ack.epoch}")
-        return Settle(_ranges(ack, facts.head_seq), ack.upto, self._has_regressed(ack, facts.acked_upto))
+        held = tuple(merged(ack.held, facts.head_seq))
+        return Settle(_ranges(ack, facts.head_seq), ack.upto, self._has_regressed(ack, facts.acked_upto), held)
 
     def _has_regressed(self, ack: Ack, acked_upto: int) -> bool:
         if ack.upto >= acked_upto:

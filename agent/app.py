@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import NoReturn
 
+import msgspec
+
 from agent.chain import Body, Sealer, new_epoch_id
 from agent.clock import Clock, JumpDetector, SystemClock
 from agent.cycle import Poller
@@ -26,7 +28,7 @@ from agent.settings import AgentSettings, LinkTable, load_signer
 from agent.spool import Spool
 from pue.contract.errors import Retry
 from pue.contract.profile import MeterProfile
-from pue.contract.wire import ClockJump
+from pue.contract.wire import ClockJump, NotKept
 
 log = logging.getLogger("agent")
 
@@ -115,7 +117,8 @@ class Agent:
         self._poller = Poller(plan, links, clock)
         self._jumps = JumpDetector(clock)
         self._publisher = self._make_publisher()
-        self._full = False
+        self._lost: NotKept | None = None
+        self._unsaid: list[Body] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set."""
@@ -146,7 +149,7 @@ class Agent:
             "agent %s of site %s reads %d points every %g s; epoch %s, batch %d",
             agent.id,
             agent.site,
-            len(self._plan.config.points),
+            len(self._plan.points),
             agent.poll_seconds,
             head.epoch if head else "",
             head.seq if head else 0,
@@ -154,13 +157,13 @@ class Agent:
 
     async def _poll_forever(self) -> NoReturn:
         while True:
-            await self._sleep_until(next_tick_ms(self._clock.wall_ms(), self._plan.config.poll_ms))
+            await self._sleep_until(next_tick_ms(self._clock.wall_ms(), self._plan.poll_ms))
             readings = await self._poller.poll()
             self._keep(readings)
 
     async def _sleep_until(self, tick_ms: int) -> None:
         """Wait for a wall-clock time; a clock that was set back while waiting does not hold up the poll."""
-        period_ms = self._plan.config.poll_ms
+        period_ms = self._plan.poll_ms
         while (rest_ms := tick_ms - self._clock.wall_ms()) > 0:
             if rest_ms > period_ms:
                 return
@@ -169,21 +172,32 @@ class Agent:
     def _keep(self, readings: Sequence[Reading]) -> None:
         """One transaction for the cycle; a full spool or disk stops the keeping, not the polling."""
         self._metrics.count_readings(int(reading.quality) for reading in readings)
-        bodies: list[Body] = [*self._clock_events(), *readings_bodies(readings, self._batch_limit())]
+        lost = [self._lost] if self._lost else []
+        self._unsaid += self._clock_events()
+        bodies: list[Body] = [*lost, *self._unsaid, *readings_bodies(readings, self._batch_limit())]
         try:
             keys = self._spool.append(bodies)
         except Retry as error:
-            if not self._full:
-                log.warning("%s; readings are lost until then", error)
-            self._full = True
+            self._lose(str(error))
             return
-        if self._full:
-            log.info("the spool takes readings again")
-        self._full = False
+        if self._lost:
+            log.info("the spool takes readings again; %d cycles were not kept", self._lost.cycles)
+        self._lost = None
+        self._unsaid = []
         self._metrics.appended.inc(len(keys))
         self._metrics.readings_appended.inc(len(readings))
         self._publisher.appended(keys)
         self._prune()
+
+    def _lose(self, reason: str) -> None:
+        """Count a cycle that could not be stored; the first batch that can be says so, signed."""
+        now_ms = self._clock.wall_ms()
+        self._metrics.not_kept.inc()
+        if self._lost is None:
+            log.warning("%s; readings are lost until then", reason)
+            self._lost = NotKept(from_ms=now_ms, to_ms=now_ms, cycles=1, reason=reason)
+        else:
+            self._lost = msgspec.structs.replace(self._lost, to_ms=now_ms, cycles=self._lost.cycles + 1)
 
     def _prune(self) -> None:
         """Delete what the retention no longer needs; where that fails, nothing is lost."""

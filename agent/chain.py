@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from agent.clock import Clock
-from pue.contract import wire
+from pue.contract import wire, wire_v1
+from pue.contract.batches import ConfigBody, LinkPart, Manifest, ProfilePart
 from pue.contract.canonical import ZERO_HASH
 from pue.contract.signing import Signer
-from pue.contract.wire import Config, Event, Readings, SignedLine
+from pue.contract.wire import Config, Event, Readings, SignedLine, config_digest
 
-Body = Readings | Config | Event
+Body = Readings | ConfigBody | Config | Event
+"""A whole configuration only where one of release 0.1 is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Head:
     sha256
         Of the last batch; before the first that of the last batch of `prev_epoch`, zeros if unknown.
     config
-        Hash of the config batch that data now name.
+        Name of the configuration that data now name.
     """
 
     epoch: str
@@ -63,12 +66,14 @@ class Sealer:
         body
             What the batch carries.
         config
-            Config batch that readings refer to, if it is not the head's.
+            Configuration that readings refer to, if it is not the head's.
         """
         batch = self._batch(head, body, config or head.config)
         signed = wire.seal(batch, self.signer)
         after = replace(head, seq=batch.seq, sha256=signed.sha256)
-        return signed, replace(after, config=signed.sha256) if isinstance(body, Config) else after
+        if isinstance(body, Manifest | Config):
+            after = replace(after, config=signed.sha256 if isinstance(body, Config) else config_digest(body))
+        return signed, after
 
     def _batch(self, head: Head, body: Body, config: str | None) -> wire.Batch:
         header = {
@@ -83,10 +88,13 @@ class Sealer:
             "sent_ms": self.clock.wall_ms(),
             "mono_ns": self.clock.mono_ns(),
         }
-        return _kind(body)(**header, config=None if isinstance(body, Config) else config, body=body)
+        names_one = not isinstance(body, Manifest | ProfilePart | LinkPart | Config)
+        return _kind(body)(**header, config=config if names_one else None, body=body)
 
 
 def _kind(body: Body) -> Callable[..., wire.Batch]:
     if isinstance(body, Readings):
         return wire.DataBatch
-    return wire.ConfigBatch if isinstance(body, Config) else wire.EventBatch
+    if isinstance(body, Config):
+        return partial(wire.ConfigBatchV1, v=wire_v1.VERSION)
+    return wire.ConfigBatch if isinstance(body, Manifest | ProfilePart | LinkPart) else wire.EventBatch

@@ -17,13 +17,13 @@ from agent.app import open_links, open_spool, run_agent, software
 from agent.clock import SystemClock
 from agent.drivers import Answer
 from agent.logs import start_logging
-from agent.plan import Plan, PlannedMeter, make_plan
+from agent.plan import Plan, PlannedMeter, PlannedPoint, make_plan
 from agent.poll import Reading, decode_answers
 from agent.settings import AgentSettings, load_profiles, load_settings, load_signer, warnings
 from pue.contract.errors import Fatal, PueError
 from pue.contract.quality import Quality
 from pue.contract.signing import Signer
-from pue.contract.wire import EventBatch, Handover, Point, SignedLine, config_digest, open_batch, read_lines
+from pue.contract.wire import EventBatch, Handover, SignedLine, open_batch, read_lines
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="On-site agent.")
 
@@ -59,10 +59,8 @@ def check(config: ConfigOption, debug: DebugOption = False) -> None:
             typer.echo(f"    meter {meter.meter}: {_requests(meter)}")
     for warning in warnings(settings, profiles):
         typer.echo(f"warning: {warning}")
-    typer.echo(f"configuration {config_digest(plan.config)}: have it approved before `run`")
-    typer.echo(
-        f"ok: {len(plan.config.points)} points of {len(settings.meter)} meters every {settings.agent.poll_seconds:g} s"
-    )
+    typer.echo(f"configuration {plan.config.digest}: have it approved before `run`")
+    typer.echo(f"ok: {len(plan.points)} points of {len(settings.meter)} meters every {settings.agent.poll_seconds:g} s")
 
 
 @app.command()
@@ -78,7 +76,7 @@ def read(
         raise Fatal(f"meter {meter!r} is not in {config}; use one of {', '.join(item.id for item in settings.meter)}")
     link, planned = found[0]
     answers = asyncio.run(_read_once(plan, link, planned))
-    for line in _describe(plan, planned, answers):
+    for line in _describe(planned, answers):
         typer.echo(line)
     if any(answer.quality for answer in answers):
         raise typer.Exit(1)
@@ -154,17 +152,17 @@ async def _read_once(plan: Plan, link: str, meter: PlannedMeter) -> list[Answer]
         return await links[link].read(meter)
 
 
-def _describe(plan: Plan, meter: PlannedMeter, answers: list[Answer]) -> list[str]:
+def _describe(meter: PlannedMeter, answers: list[Answer]) -> list[str]:
     points = {point.index: point for point in meter.points}
     readings = decode_answers(sorted(answers, key=lambda answer: answer.point), points, {})
-    return [_row(plan.config.points[reading.point], reading) for reading in readings]
+    return [_row(points[reading.point], reading) for reading in readings]
 
 
-def _row(point: Point, reading: Reading) -> str:
+def _row(point: PlannedPoint, reading: Reading) -> str:
     marks = ", ".join(bit.name.lower() for bit in Quality if bit & reading.quality and bit.name)
     value = f"no value: {marks}"
     if reading.count is not None:
-        value = f"{Decimal(reading.count).scaleb(point.exponent):f} {point.unit} {marks}"
+        value = f"{Decimal(reading.count).scaleb(point.code.exponent):f} {point.unit} {marks}"
     return f"{point.quantity:16} {value:24} raw {reading.raw or '-':24} {reading.dt_ms} ms"
 
 

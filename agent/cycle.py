@@ -35,7 +35,7 @@ class Poller:
         self._links = links
         self._clock = clock
         self._points = plan.points
-        self._period_ms = plan.config.poll_ms
+        self._period_ms = plan.poll_ms
         self._backoff = Backoff(self._period_ms)
         self._last_counts: dict[int, int] = {}
         self._cycle = 0
@@ -59,7 +59,7 @@ class Poller:
         now_ms = self._mono_ms()
         pause = self._backoff.pausing(f"link/{link}", now_ms) or self._backoff.pausing(f"meter/{meter.meter}", now_ms)
         if now_ms >= deadline_ms:
-            pause = pause or Quality.TIMEOUT
+            pause = pause or Quality.NOT_ASKED
         if pause:
             return failed(meter, self._clock.wall_ms(), pause)
         answers = await self._read(link, meter)

@@ -37,7 +37,10 @@ class Delivery:
         self._cursor: Key | None = None
         self._heard_s = 0.0
         self._was_silent = False
+        self._held: dict[str, tuple[Range, ...]] = {}
         self.is_connected = False
+        self.is_awaited = False
+        """Whether the collector said that it is away: the broker is to hold one batch for it, not the backlog."""
 
     @property
     def cursor(self) -> Key | None:
@@ -70,18 +73,31 @@ class Delivery:
 
     def may_send_live(self) -> bool:
         """Is there room for a batch that was just appended?"""
-        return self.is_connected and len(self._flying) < self._window
+        return self.is_connected and len(self._flying) < self._room
 
     def backfill_room(self) -> int:
         """How many older batches may be sent now."""
         if not self.is_connected:
             return 0
         backfill = sum(flight.is_backfill for flight in self._flying.values())
-        return max(0, min(self._window // 2 - backfill, self._window - len(self._flying)))
+        return max(0, min(max(1, self._room // 2) - backfill, self._room - len(self._flying)))
 
-    def is_flying(self, key: Key) -> bool:
-        """Is it under way?"""
-        return key in self._flying
+    @property
+    def _room(self) -> int:
+        """Most batches under way now; one tells that a collector is back which does not say so itself."""
+        return 1 if self.is_awaited else self._window
+
+    def is_pending(self, key: Key) -> bool:
+        """Is it under way, or held by the collector?"""
+        return key in self._flying or _within(key.seq, self._held.get(key.epoch, ()))
+
+    def hold(self, epoch: str, ranges: tuple[Range, ...]) -> None:
+        """Note what the collector holds of an epoch; what it holds no longer may have to be sent again."""
+        if self._held.get(epoch, ()) != ranges:
+            self._held[epoch] = ranges
+            self._cursor = None
+        for key in [key for key in self._flying if key.epoch == epoch and _within(key.seq, ranges)]:
+            del self._flying[key]
 
     def sent(self, key: Key, now_s: float, *, is_backfill: bool) -> None:
         """Note a batch as under way."""

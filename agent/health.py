@@ -37,6 +37,12 @@ class Metrics:
         self.broker_connected = Gauge(
             "pue_agent_broker_connected", "1 while the broker is connected.", registry=registry
         )
+        self.clock_offset = Gauge(
+            "pue_agent_clock_offset_seconds", "Our clock less the collector's, when it last acked.", registry=registry
+        )
+        self.not_kept = Counter(
+            "pue_agent_cycles_not_kept", "Poll cycles whose readings could not be stored.", registry=registry
+        )
 
         self.backlog = Backlog(0, None)
         self.unacked.set_function(lambda: self.backlog.batches)

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from pue.contract.wire import topic
+from pue.contract.wire import presence_topic, topic
 
 KEEPALIVE_S = 15
 UNCONFIRMED_BY_BROKER = 20
@@ -48,6 +48,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Our shard's collector says whether it is there, or the broker says it in its name."""
+
+    generation: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The broker did not take a message."""
 
@@ -55,7 +63,7 @@ class Refused:
     reason: str
 
 
-BrokerEvent = Connected | Closed | Message | Refused
+BrokerEvent = Connected | Closed | Message | Neighbour | Refused
 
 
 class Session:
@@ -87,6 +95,7 @@ class Session:
         self._port = port
         self._tls = tls
         self._topics = {leaf: topic(shard, agent, leaf) for leaf in ("data", "state", "meta", "ack")}
+        self._neighbour = presence_topic(shard)
         self._agent = agent
         self._generation = generation
         self._report = report
@@ -154,7 +163,7 @@ class Session:
         if code.is_failure:
             self._report(Closed(self._generation, f"broker refused: {code}"))
             return
-        client.subscribe(self._topics["ack"], qos=1)
+        client.subscribe([(self._topics["ack"], 1), (self._neighbour, 1)])
         self._report(Connected(self._generation, _limit(limits, "MaximumPacketSize"), _limit(limits, "ReceiveMaximum")))
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, code: ReasonCode, _more: Any) -> None:
@@ -162,7 +171,8 @@ class Session:
         self._report(Closed(self._generation, "connection lost" if reason == "Unspecified error" else reason))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._report(Message(self._generation, bytes(message.payload)))
+        kind = Neighbour if message.topic == self._neighbour else Message
+        self._report(kind(self._generation, bytes(message.payload)))
 
     def _on_publish(self, _client: Client, _data: Any, _mid: int, code: ReasonCode, _more: Any) -> None:
         if code.is_failure:

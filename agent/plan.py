@@ -1,24 +1,27 @@
-"""What to ask which meter: settings and profiles compiled into requests and the config batch's point list."""
+"""What to ask which meter: settings and profiles compiled into requests and the configuration's point list."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import count
 
 from agent.settings import AgentSettings, LinkTable, MeterTable
+from pue.contract.batches import LinkMeter, LinkPart, LinkPoint
+from pue.contract.configuration import ConfigInParts
 from pue.contract.decode import Code
 from pue.contract.profile import MeterProfile, Modbus, ModbusProfile, ModbusQuantity, SnmpProfile
 from pue.contract.quantities import QUANTITIES, Kind
-from pue.contract.wire import Config, Meter, Point
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPoint:
-    """One quantity of one meter; `index` is its place in the config's point list."""
+    """One quantity of one meter; `index` is its place in the configuration's point list."""
 
     index: int
     quantity: str
+    unit: str
     code: Code
     is_counter: bool
 
@@ -71,10 +74,11 @@ class PlannedLink:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All links and the config batch that explains what is read from them."""
+    """All links, how often they are read, and the configuration that explains what is read from them."""
 
     links: tuple[PlannedLink, ...]
-    config: Config
+    poll_ms: int
+    config: ConfigInParts
 
     @property
     def points(self) -> dict[int, PlannedPoint]:
@@ -86,12 +90,18 @@ class Plan:
 def make_plan(settings: AgentSettings, profiles: dict[str, MeterProfile], software: str) -> Plan:
     """Compile checked settings."""
     indices = count()
-    meters = {meter.id: _plan_meter(meter, profiles[meter.profile], indices) for meter in settings.meter}
     links = tuple(
-        PlannedLink(link, tuple(meters[meter.id] for meter in settings.meter if meter.link == link.id))
+        PlannedLink(
+            link,
+            tuple(
+                _plan_meter(meter, profiles[meter.profile], indices)
+                for meter in settings.meter
+                if meter.link == link.id
+            ),
+        )
         for link in settings.link
     )
-    return Plan(links, _config(settings, profiles, meters, software))
+    return Plan(links, round(settings.agent.poll_seconds * 1000), _config(settings, profiles, links, software))
 
 
 def coalesce(spec: Modbus, wanted: Iterable[tuple[int, ModbusQuantity]]) -> tuple[RegisterRead, ...]:
@@ -131,7 +141,13 @@ def _read(fc: int, block: Sequence[tuple[int, ModbusQuantity]]) -> RegisterRead:
 
 def _plan_meter(meter: MeterTable, profile: MeterProfile, indices: Iterable[int]) -> PlannedMeter:
     points = tuple(
-        PlannedPoint(index, quantity, profile.codes[quantity], QUANTITIES[quantity].kind is Kind.COUNTER)
+        PlannedPoint(
+            index,
+            quantity,
+            profile.spec.quantity[quantity].unit,
+            profile.codes[quantity],
+            QUANTITIES[quantity].kind is Kind.COUNTER,
+        )
         for quantity, index in zip(meter.quantities, indices, strict=False)
     )
     if isinstance(profile.spec, ModbusProfile):
@@ -148,36 +164,58 @@ def _object_read(point: PlannedPoint, spec: SnmpProfile, index: int) -> ObjectRe
 
 
 def _config(
-    settings: AgentSettings, profiles: dict[str, MeterProfile], meters: dict[str, PlannedMeter], software: str
-) -> Config:
-    links = {link.id: link for link in settings.link}
-    return Config(
-        poll_ms=round(settings.agent.poll_seconds * 1000),
-        meters=[_wire_meter(meter, links[meter.link]) for meter in settings.meter],
-        points=[
-            _wire_point(meter, point, profiles[meter.profile])
-            for meter in settings.meter
-            for point in meters[meter.id].points
-        ],
-        profiles={meter.profile: profiles[meter.profile].text for meter in settings.meter},
-        software=software,
-    )
+    settings: AgentSettings, profiles: Mapping[str, MeterProfile], links: Sequence[PlannedLink], software: str
+) -> ConfigInParts:
+    tables = {meter.id: meter for meter in settings.meter}
+    poll_ms = round(settings.agent.poll_seconds * 1000)
+    parts = [
+        LinkPart(
+            link=planned.link.id,
+            meters=[
+                _link_meter(planned, meter, tables[meter.meter], profiles[tables[meter.meter].profile], poll_ms)
+                for meter in planned.meters
+            ],
+        )
+        for planned in links
+        if planned.meters
+    ]
+    texts = {meter.profile: profiles[meter.profile].text for meter in settings.meter}
+    return ConfigInParts.of(settings.agent.site, settings.agent.id, software, texts, parts)
 
 
-def _wire_meter(meter: MeterTable, link: LinkTable) -> Meter:
-    host, port = link.address
+def _link_meter(
+    link: PlannedLink, planned: PlannedMeter, meter: MeterTable, profile: MeterProfile, poll_ms: int
+) -> LinkMeter:
+    host, port = link.link.address
     unit = f"/unit/{meter.unit_id}" if meter.unit_id is not None else f"/index/{meter.index}"
-    return Meter(
+    registers = _registers(planned)
+    return LinkMeter(
         meter=meter.id,
         profile=meter.profile,
-        address=f"{link.transport}://{host}:{port}{unit}",
+        address=f"{link.link.transport}://{host}:{port}{unit}",
         serial=meter.serial,
         firmware=meter.firmware,
         ct=meter.ct,
         pt=meter.pt,
+        side=profile.spec.side or "",
+        points=[_link_point(point, registers[point.index], poll_ms) for point in planned.points],
     )
 
 
-def _wire_point(meter: MeterTable, point: PlannedPoint, profile: MeterProfile) -> Point:
-    quantity = profile.spec.quantity[point.quantity]
-    return Point(meter=meter.id, quantity=point.quantity, unit=quantity.unit, exponent=quantity.exponent)
+def _registers(meter: PlannedMeter) -> dict[int, list[str]]:
+    """Per point where its bytes are read: function code, first address and words, or object identifiers."""
+    found = {read.point: list(read.oids) for read in meter.objects}
+    for read in meter.registers:
+        found |= {part.point: [f"{read.fc}:{read.addr + part.offset}:{part.words}"] for part in read.parts}
+    return found
+
+
+def _link_point(point: PlannedPoint, registers: list[str], poll_ms: int) -> LinkPoint:
+    return LinkPoint(
+        quantity=point.quantity,
+        unit=point.unit,
+        scale=str(Fraction(10) ** point.code.exponent),
+        period_ms=poll_ms,
+        registers=registers,
+        has_source_time=False,
+    )

@@ -121,8 +121,8 @@ def readings_bodies(readings: Sequence[Reading], max_bytes: int = MAX_BATCH_BYTE
 
 def _body(rows: Sequence[Reading]) -> Readings:
     base_ms = min(row.t0_ms for row in rows)
-    return Readings(
-        base_ms=base_ms,
+    return Readings.of(
+        base_ms,
         point=[row.point for row in rows],
         t0=[row.t0_ms - base_ms for row in rows],
         dt=[row.dt_ms for row in rows],

@@ -14,10 +14,11 @@ from agent.chain import new_epoch_id
 from agent.clock import Clock
 from agent.delivery import Delivery, ReconnectDelay
 from agent.health import Metrics
-from agent.mqtt import UNCONFIRMED_BY_BROKER, BrokerEvent, Closed, Connected, Message, Refused
+from agent.mqtt import UNCONFIRMED_BY_BROKER, BrokerEvent, Closed, Connected, Message, Neighbour, Refused
 from agent.spool import Key, Spool
+from pue.contract.configuration import ConfigInParts
 from pue.contract.errors import Reject, Retry
-from pue.contract.wire import Ack, Config, Restored, decode_ack
+from pue.contract.wire import Ack, Restored, decode_ack, decode_presence
 
 log = logging.getLogger("agent.publish")
 
@@ -26,6 +27,8 @@ _COUNT_EVERY_S = 1.0
 _REMEMBERED_REFUSALS = 1000
 _PACKET_OVERHEAD = 256
 """Fixed header, topic, packet id and properties of a publish packet, generously. [bytes]"""
+CLOCK_OFF_MS = 60_000
+"""Further apart than any way between agent and collector takes. [ms]"""
 _FORK_PAUSE_S = 60.0
 """Between two new epochs: whoever can forge acks must not make us write epochs without end."""
 
@@ -72,7 +75,7 @@ class Publisher:
         agent: str,
         spool: Spool,
         make_session: SessionMaker,
-        config: Config,
+        config: ConfigInParts,
         *,
         window: int,
         clock: Clock,
@@ -86,7 +89,7 @@ class Publisher:
         self._metrics = metrics
         self._broker = broker
         self._delivery = Delivery(window)
-        self._judge = AckJudge(agent)
+        self._judge = AckJudge(agent, spool.generation)
         self._delay = ReconnectDelay()
         self._events: asyncio.Queue[BrokerEvent | None] = asyncio.Queue()
         self._session: BrokerSession | None = None
@@ -160,6 +163,8 @@ class Publisher:
             self._on_closed(event)
         elif isinstance(event, Message):
             self._on_message(event.payload)
+        elif isinstance(event, Neighbour):
+            self._on_neighbour(event.payload)
         elif isinstance(event, Refused):
             self._say(
                 "taking",
@@ -238,7 +243,7 @@ class Publisher:
         while room := self._delivery.backfill_room():
             keys = self._spool.unsettled(self._delivery.cursor, min(room, _BACKFILL_ROWS))
             for key in keys:
-                if not self._delivery.is_flying(key):
+                if not self._delivery.is_pending(key):
                     self._send(key, is_backfill=True)
                 self._delivery.passed(key)
             if not keys:
@@ -266,6 +271,20 @@ class Publisher:
 
     # ---------------------------------------------------------------- acks
 
+    def _on_neighbour(self, payload: bytes) -> None:
+        """The collector, or the broker in its name, says whether it is there."""
+        try:
+            presence = decode_presence(payload)
+        except Reject as error:
+            self._say("presence", str(error), f"{error}; check who publishes there")
+            return
+        if presence.generation < self._judge.generation:
+            return
+        self._say("collector", presence.state, f"collector {presence.collector} is {presence.state}")
+        self._delivery.is_awaited = presence.state == "offline"
+        if presence.state == "online":
+            self._delivery.rewind()
+
     def _on_message(self, payload: bytes) -> None:
         try:
             ack = decode_ack(payload)
@@ -279,6 +298,8 @@ class Publisher:
 
     def _take(self, ack: Ack) -> None:
         verdict = self._judge.judge(ack, self._spool.facts(ack.epoch, ack.upto))
+        if self._judge.generation != self._spool.generation:
+            self._spool.believe(self._judge.generation)
         if isinstance(verdict, Ignore):
             self._say("ack", verdict.reason, verdict.reason)
         elif isinstance(verdict, Fork):
@@ -294,12 +315,25 @@ class Publisher:
         settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed, anew=anew)
         self._metrics.acked.inc(settled)
         self._delivery.acknowledged(ack.epoch, verdict.ranges, self._now_s())
+        self._delivery.hold(ack.epoch, verdict.held)
+        self._delivery.is_awaited = False
+        self._compare_clocks(ack)
         if verdict.regressed:
             self._resend_lost(ack, verdict)
         if self._collector != owner:
             if self._collector is not None:
                 self._delivery.rewind()
             self._collector = owner
+
+    def _compare_clocks(self, ack: Ack) -> None:
+        """A clock that is minutes off has its batches held, or its energy put into other slots."""
+        off_ms = self._clock.wall_ms() - ack.time_ms if ack.time_ms else 0
+        self._metrics.clock_offset.set(off_ms / 1000)
+        if abs(off_ms) > CLOCK_OFF_MS:
+            text = f"our clock is {off_ms / 1000:.0f} s off that of collector {ack.collector}; check its time source"
+            self._say("clock", "off", text)
+        elif ack.time_ms:
+            self._said.pop("clock", None)
 
     def _log_refused(self, ack: Ack) -> None:
         """Acks are cumulative: each refusal is said once."""

@@ -14,8 +14,16 @@ from agent.chain import Body, Head, Sealer
 from agent.spool_file import PAGE_BYTES, lock_folder, open_file
 from pue.contract import wire
 from pue.contract.canonical import ZERO_HASH
+from pue.contract.configuration import ConfigInParts
 from pue.contract.errors import Fatal, Retry
-from pue.contract.wire import Config, ConfigBatch, DataBatch, Dropped, Restored
+from pue.contract.wire import (
+    ConfigBatch,
+    ConfigBatchV1,
+    DataBatch,
+    Dropped,
+    Restored,
+    config_digest,
+)
 
 _RESERVED_PAGES = 64
 _PRUNE_ROWS = 500
@@ -83,9 +91,14 @@ class Spool:
         with self._transaction():
             self._insert_epoch(Head(epoch, prev_epoch, sha256=prev))
 
-    def configure(self, config: Config) -> list[Key]:
-        """Append a config batch if the running epoch has not this one as its latest."""
-        return [] if self._running_config() == config else self.append([config])
+    def configure(self, config: ConfigInParts) -> list[Key]:
+        """Append the manifest, and the parts that the running epoch has not yet, if its configuration is another."""
+        head = self.head
+        if head is not None and head.config == config.digest:
+            return []
+        known = self._known_parts()
+        parts = [part for digest, part in config.parts.items() if digest not in known]
+        return self.append([*parts, config.manifest])
 
     def append(self, bodies: Sequence[Body]) -> list[Key]:
         """Sign and keep batches: when this returns they are on disk, all or none.
@@ -101,14 +114,14 @@ class Spool:
         with self._transaction():
             return [self._insert(body) for body in bodies]
 
-    def fork(self, epoch: str, random_epoch: str, config: Config, restored: Restored) -> list[Key]:
+    def fork(self, epoch: str, random_epoch: str, config: ConfigInParts, restored: Restored) -> list[Key]:
         """Leave an epoch that the collector knows differently; `carry` then moves what it did not get."""
         with self._transaction():
             head = self.head
             last = (head.epoch, head.sha256) if head else (None, ZERO_HASH)
             self._db.execute("UPDATE epoch SET is_forked = 1 WHERE epoch = ?", (epoch,))
             self._insert_epoch(Head(random_epoch, last[0], sha256=last[1]))
-            return [self._insert(config), self._insert(restored)]
+            return [self._insert(body) for body in (restored, *config.parts.values(), config.manifest)]
 
     def carry(self, limit: int = 200) -> list[Key]:
         """Sign unsettled batches of left epochs anew under the running one, oldest first."""
@@ -186,6 +199,17 @@ class Spool:
             self._db.execute("UPDATE epoch SET acked_upto = max(acked_upto, ?) WHERE epoch = ?", (upto, epoch))
         return settled
 
+    @property
+    def generation(self) -> int:
+        """The latest owner of our shard that was ever believed; 0 before the first."""
+        row = self._db.execute("SELECT generation FROM owner").fetchone()
+        return int(row[0]) if row else 0
+
+    def believe(self, generation: int) -> None:
+        """Remember the latest owner: after a restart an older one is believed no more than before."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO owner VALUES (1, ?)", (generation,))
+
     def gone(self, epoch: str, ranges: Sequence[Range]) -> list[Dropped]:
         """Batches the collector asks for and we no longer keep, each declared once."""
         (pruned,) = self._db.execute("SELECT pruned_upto FROM epoch WHERE epoch = ?", (epoch,)).fetchone()
@@ -209,13 +233,13 @@ class Spool:
 
     # ---------------------------------------------------------------- inside a transaction
 
-    def _running_config(self) -> Config | None:
+    def _known_parts(self) -> set[str]:
+        """Digests of what the running epoch has sent of configurations."""
         head = self.head
-        if head is None or head.config is None:
-            return None
-        (payload,) = self._db.execute("SELECT payload FROM batch WHERE sha = ?", (head.config,)).fetchone()
-        batch = wire.decode_batch(wire.unpack(payload).line)
-        return batch.body if isinstance(batch, ConfigBatch) else None
+        epoch = head.epoch if head else ""
+        rows = self._db.execute("SELECT payload FROM batch WHERE epoch = ? AND kind = 'config'", (epoch,))
+        batches = (wire.decode_batch(wire.unpack(payload).line) for (payload,) in rows)
+        return {config_digest(batch.body) for batch in batches if isinstance(batch, ConfigBatch)}
 
     def _insert_epoch(self, head: Head) -> None:
         self._db.execute(
@@ -242,13 +266,16 @@ class Spool:
         """Readings keep naming the config batch they were taken with, which is carried or confirmed itself."""
         batch = wire.decode_batch(wire.unpack(payload).line)
         config = self._config_for(batch.config) if isinstance(batch, DataBatch) else None
-        key = self._carry_config(batch) if isinstance(batch, ConfigBatch) else self._insert(batch.body, config)
+        if isinstance(batch, ConfigBatch | ConfigBatchV1):
+            key = self._carry_config(batch)
+        else:
+            key = self._insert(batch.body, config)
         self._db.execute(
             "UPDATE batch SET carried_epoch = ?, carried_seq = ? WHERE id = ?", (key.epoch, key.seq, row_id)
         )
         return key
 
-    def _carry_config(self, batch: ConfigBatch) -> Key:
+    def _carry_config(self, batch: ConfigBatch | ConfigBatchV1) -> Key:
         """Append an old configuration for the readings that need it, without making it the running one."""
         running = self.head
         key = self._insert(batch.body)
@@ -349,4 +376,4 @@ def _deletable(rows: Iterable[tuple[int, str, int | None]], before_ms: int | Non
 def _kind(body: Body) -> str:
     if isinstance(body, wire.Readings):
         return "data"
-    return "config" if isinstance(body, Config) else "event"
+    return "event" if isinstance(body, wire.Event) else "config"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import msgspec
 
+from collector.configs import KeptConfig
 from collector.incidents import Incident, IncidentKind
 from collector.topology import Enrolled
+from pue.contract.batches import Epoch, KeyId, LinkPart, Manifest, Name, Seq, TimeMs
 from pue.contract.canonical import ZERO_HASH
 from pue.contract.errors import Reject, RejectReason
 from pue.contract.signing import Verifier
@@ -21,20 +24,18 @@ from pue.contract.wire import (
     ClockJump,
     Config,
     ConfigBatch,
+    ConfigBatchV1,
     DataBatch,
     Dropped,
-    Epoch,
     Event,
     EventBatch,
-    KeyId,
+    Identity,
     ManualReading,
     MeterReplaced,
-    Name,
+    NotKept,
     OutageDeclared,
     Restored,
-    Seq,
     SignedLine,
-    TimeMs,
     WitnessReading,
     config_digest,
     decode_batch,
@@ -67,32 +68,14 @@ class Kept:
     is_damaged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class KeptConfig:
-    """A configuration that is in the ledger, and who sent it: nobody else's readings are read by it."""
-
-    site: str
-    agent: str
-    body: Config
-
-    @classmethod
-    def of(cls, batch: ConfigBatch) -> KeptConfig:
-        """As its batch says."""
-        return cls(batch.site, batch.agent, batch.body)
-
-    def belongs_to(self, batch: Batch) -> bool:
-        """Whether a batch is of the same agent at the same site."""
-        return (self.site, self.agent) == (batch.site, batch.agent)
-
-
 class Known(Protocol):
     """What is kept already."""
 
     def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
         """The batch under this number."""
 
-    def config(self, sha256: str) -> KeptConfig | None:
-        """A kept configuration."""
+    def config(self, name: str) -> KeptConfig | None:
+        """A kept configuration; None while it or a part of it is missing."""
 
     def newest_epoch(self, agent: str) -> str | None:
         """The agent's latest epoch."""
@@ -279,9 +262,10 @@ def _check_time(batch: Batch, now_ms: int) -> None:
 
 def _latest_ms(batch: Batch) -> int:
     if isinstance(batch, DataBatch):
-        body = batch.body
-        return body.base_ms + max(map(int.__add__, body.t0, body.dt), default=0)
-    if isinstance(batch, EventBatch) and isinstance(batch.body, ManualReading | WitnessReading | MeterReplaced):
+        return batch.body.latest_ms
+    if isinstance(batch, EventBatch) and isinstance(
+        batch.body, ManualReading | WitnessReading | MeterReplaced | Identity
+    ):
         return batch.body.at_ms
     return 0
 
@@ -305,17 +289,19 @@ def _check_meters(batch: Batch, site: str, gate: Gate) -> None:
             )
     if isinstance(batch, DataBatch):
         _check_config(batch, gate.known.config(batch.config or ""))
+    if isinstance(batch, ConfigBatch) and isinstance(batch.body, Manifest):
+        _check_manifest(batch, batch.body)
 
 
 def _meters(batch: Batch) -> Iterator[str]:
-    if isinstance(batch, ConfigBatch):
+    if isinstance(batch, ConfigBatch | ConfigBatchV1) and isinstance(batch.body, LinkPart | Config):
         yield from (meter.meter for meter in batch.body.meters)
     elif isinstance(batch, EventBatch):
         yield from _meters_of(batch.body)
 
 
 def _meters_of(event: Event) -> Iterator[str]:
-    if isinstance(event, ManualReading | WitnessReading | MeterReplaced):
+    if isinstance(event, ManualReading | WitnessReading | MeterReplaced | Identity):
         yield event.meter
     elif isinstance(event, OutageDeclared):
         yield from event.meters
@@ -329,11 +315,20 @@ def _check_config(batch: DataBatch, config: KeptConfig | None) -> None:
             f"batch {batch.seq} of {batch.agent} at {batch.site} names configuration {batch.config}, which "
             f"{config.agent} at {config.site} sent; send a configuration of its own first",
         )
-    _check_points(batch, len(config.body.points) if config else MAX_POINTS)
+    _check_points(batch, len(config.setup.points) if config else MAX_POINTS)
+
+
+def _check_manifest(batch: ConfigBatch, manifest: Manifest) -> None:
+    if (manifest.site, manifest.agent) != (batch.site, batch.agent):
+        raise Reject(
+            RejectReason.FOREIGN_CONFIG,
+            f"batch {batch.seq} of {batch.agent} at {batch.site} holds the manifest of {manifest.agent} at "
+            f"{manifest.site}; send one of its own",
+        )
 
 
 def _check_points(batch: DataBatch, points: int) -> None:
-    highest = max(batch.body.point, default=-1)
+    highest = max(accumulate(batch.body.point_step), default=-1)
     if highest >= points:
         raise Reject(
             RejectReason.MALFORMED,
@@ -360,7 +355,7 @@ def _repaired(place: Place) -> Incident:
 def _notices(batch: Batch, sha256: str, place: Place, gate: Gate) -> Iterator[Incident]:
     yield from _chain(batch, sha256, place, gate.known)
     yield from _clone(batch, place, gate.known)
-    if isinstance(batch, ConfigBatch):
+    if isinstance(batch, ConfigBatchV1) or (isinstance(batch, ConfigBatch) and isinstance(batch.body, Manifest)):
         yield from _approval(batch, place, gate.enrolled)
     if isinstance(batch, EventBatch):
         yield from _event(batch.body, place)
@@ -402,7 +397,7 @@ def _clone(batch: Batch, place: Place, known: Known) -> Iterator[Incident]:
         )
 
 
-def _approval(batch: ConfigBatch, place: Place, enrolled: Enrolled) -> Iterator[Incident]:
+def _approval(batch: ConfigBatch | ConfigBatchV1, place: Place, enrolled: Enrolled) -> Iterator[Incident]:
     digest = config_digest(batch.body)
     if digest not in enrolled.configs:
         yield Incident(
@@ -428,6 +423,9 @@ def _event(event: Event, place: Place) -> Iterator[Incident]:
     elif isinstance(event, MeterReplaced):
         kind = IncidentKind.METER_REPLACED
         detail = f"{event.meter}/{event.quantity}: {event.old_serial} {event.old_final_count} -> {event.new_serial}"
+    elif isinstance(event, NotKept):
+        kind = IncidentKind.NOT_KEPT
+        detail = f"{event.cycles} poll cycles from {event.from_ms} to {event.to_ms}: {event.reason}"
     else:
         return
     yield Incident(kind, place.site, place.agent, str(place), detail)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from collector.configs import AnyConfigBatch
 from collector.extract import COUNT, EARLIEST_MS, QUALITY, RECORD, T1, Points, batch_columns, typed_column
 from collector.incidents import Incident, IncidentKind
 from collector.store import has_value
@@ -46,6 +47,7 @@ class Chunk:
     lost: list[tuple[str, int, int]] = field(default_factory=list)
     back: list[int] = field(default_factory=list)
     waiting: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    configs: dict[str, AnyConfigBatch] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
     outages: list[tuple[str, str, int, int]] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
@@ -56,7 +58,7 @@ class Chunk:
     def add_batch(self, record: int, batch: DataBatch, points: Points) -> None:
         """Readings of a data batch; those of points it has not are reported and left out."""
         columns = batch_columns(batch, record)
-        point = np.array(batch.body.point, np.int64)
+        point = np.cumsum(np.array(batch.body.point_step, np.int64))
         inside = point < len(points.keys)
         if not inside.all():
             words = f"batch {batch.agent}/{batch.epoch}/{batch.seq} refers to points its configuration has not"

@@ -10,7 +10,7 @@ from pathlib import Path
 from pue.contract.errors import Fatal, Retry
 
 FILE = "collector.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 30.0
 
 SCHEMA = """
@@ -70,7 +70,18 @@ CREATE TABLE damaged (
 ) WITHOUT ROWID;
 CREATE INDEX batch_record ON batch (shard, record);
 """
-STEPS = (SCHEMA, DAMAGED)
+PARTS = """
+CREATE TABLE config_batch (
+    name TEXT, agent TEXT, shard TEXT NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (name, agent)
+) WITHOUT ROWID;
+INSERT INTO config_batch SELECT sha256, agent, shard, record FROM config;
+DROP TABLE config;
+CREATE TABLE held (
+    agent TEXT, epoch TEXT, seq INTEGER, config TEXT NOT NULL, PRIMARY KEY (agent, epoch, seq)
+) WITHOUT ROWID;
+ALTER TABLE epoch ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+"""
+STEPS = (SCHEMA, DAMAGED, PARTS)
 """What leads from each version to the next."""
 
 

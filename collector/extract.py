@@ -7,14 +7,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from collector.admit import KeptConfig
+from collector.configs import KeptConfig
 from collector.topology import Enrolled
-from pue.contract.errors import Fatal
+from pue.contract.configuration import PointSetup
 from pue.contract.quality import Quality
-from pue.contract.quantities import step
 from pue.contract.series import MAX_ENERGY_J, SeriesKey
 from pue.contract.topology import MeterVersion
-from pue.contract.wire import DataBatch, ManualReading, Point, WitnessReading
+from pue.contract.wire import DataBatch, ManualReading, WitnessReading
 from pue.energy.slots import Int64
 
 EARLIEST_MS = 946_684_800_000
@@ -26,9 +25,8 @@ T1, T0, COUNT, QUALITY, RECORD = range(5)
 def batch_columns(batch: DataBatch, record: int) -> Int64:
     """Readings of one batch, shape (5, N)."""
     body = batch.body
-    columns = np.empty((5, len(body.point)), np.int64)
-    columns[T0] = body.t0
-    columns[T0] += body.base_ms
+    columns = np.empty((5, len(body.quality)), np.int64)
+    columns[T0] = np.cumsum(np.array(body.t0_step, np.int64)) + body.base_ms
     columns[T1] = body.dt
     columns[T1] += columns[T0]
     columns[COUNT] = [count or 0 for count in body.count]
@@ -56,7 +54,7 @@ class Points:
     def __init__(self, config: KeptConfig, enrolled: Enrolled) -> None:
         self.config = config
         self.version = enrolled.version
-        points = config.body.points
+        points = config.setup.points
         self.keys = [SeriesKey(config.site, point.meter, point.quantity) for point in points]
         steps = [list(_steps(point, config.site, enrolled)) for point in points]
         self._odd = {index: rows for index, rows in enumerate(steps) if any(factor != 1 for _, factor in rows)}
@@ -64,10 +62,10 @@ class Points:
     def mismatches(self) -> Iterator[tuple[SeriesKey, str]]:
         """Points the agent reads in another step than the topology states, in words."""
         for index, rows in self._odd.items():
-            point = self.config.body.points[index]
+            point = self.config.setup.points[index]
             yield (
                 self.keys[index],
-                f"{self.keys[index]}: one count of the agent ({point.unit} x 10^{point.exponent}) is "
+                f"{self.keys[index]}: one count of the agent ({point.scale} {point.unit}) is "
                 f"{'/'.join(str(factor) for _, factor in rows)} counts of the register in topology version "
                 f"{self.version}; correct one of them",
             )
@@ -79,20 +77,13 @@ class Points:
                 _rescale(columns[:, place], rows)
 
 
-def _steps(point: Point, site: str, enrolled: Enrolled) -> Iterator[tuple[MeterVersion, Fraction]]:
+def _steps(point: PointSetup, site: str, enrolled: Enrolled) -> Iterator[tuple[MeterVersion, Fraction]]:
     """Per meter version with such a register: how many of its counts one count of the agent is."""
     meter = enrolled.meters.get((site, point.meter))
     for version in meter.versions if meter else ():
         for register in version.registers:
             if register.quantity == point.quantity:
-                yield version, _step(point) / register.step
-
-
-def _step(point: Point) -> Fraction:
-    try:
-        return step(point.quantity, point.unit, point.exponent)
-    except Fatal:
-        return Fraction(0)
+                yield version, point.step / register.step
 
 
 def _rescale(column: Int64, rows: list[tuple[MeterVersion, Fraction]]) -> None:

@@ -81,25 +81,48 @@ class Owner:
     generation: int
 
 
-def ack(
-    owner: Owner, agent: str, epoch: str, settled: Settled, upto_sha256: str | None, refused: list[tuple[int, str]]
-) -> Ack:
-    """Write what the agent may rely on.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an ack says of an epoch.
 
-    Parameters
+    Attributes
     ----------
     upto_sha256
         SHA-256 of batch `settled.upto`, None when it was not kept.
     refused
         Sequence numbers and reason codes, the latest ones.
+    held
+        Numbers that wait at the collector.
+    version
+        Of the wire, as the agent speaks it.
     """
+
+    settled: Settled
+    upto_sha256: str | None
+    refused: list[tuple[int, str]]
+    held: Settled
+    version: int
+
+
+def ack(owner: Owner, agent: str, epoch: str, standing: Standing, now_ms: int) -> Ack:
+    """Write what the agent may rely on.
+
+    Parameters
+    ----------
+    now_ms
+        The collector's clock. [ms UTC]
+    """
+    settled = standing.settled
     return Ack(
+        v=standing.version,
         collector=owner.collector,
         generation=owner.generation,
         agent=agent,
         epoch=epoch,
         upto=settled.upto,
-        sha256=upto_sha256 or ZERO_HASH,
+        sha256=standing.upto_sha256 or ZERO_HASH,
         ranges=list(settled.beyond[:MAX_RANGES]),
-        refused=refused,
+        refused=standing.refused,
+        held=list(standing.held.ranges[:MAX_RANGES]),
+        time_ms=now_ms,
     )

@@ -35,6 +35,8 @@ class IncidentKind(StrEnum):
     """The agent began anew because its spool and our ack did not fit."""
     CLOCK_JUMP = "clock_jump"
     """The agent's clock was set by more than it drifts."""
+    NOT_KEPT = "not_kept"
+    """The agent read meters and could not store what it read: its disk or spool was full."""
     METER_REPLACED = "meter_replaced"
     """The agent reports another meter; the topology decides."""
     BAD_TOPOLOGY = "bad_topology"

@@ -6,13 +6,24 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 
-from collector.admit import Commit, Kept, KeptConfig, Place, Refuse
-from collector.gaps import Settled
+from collector.admit import Commit, Kept, Place, Refuse
+from collector.configs import AnyConfigBatch, KeptConfig, config_name, put_together
+from collector.gaps import Settled, settle
 from collector.incidents import Incident, IncidentKind
 from collector.ledger import Ledger, LedgerReader, Lost, Record
 from pue.contract.canonical import sha256_hex
 from pue.contract.errors import Reject
-from pue.contract.wire import ConfigBatch, Dropped, EventBatch, Handover, decode_batch
+from pue.contract.wire import (
+    SUPPORTED_VERSIONS,
+    Batch,
+    ConfigBatch,
+    ConfigBatchV1,
+    DataBatch,
+    Dropped,
+    EventBatch,
+    Handover,
+    decode_batch,
+)
 
 MAX_REFUSED_IN_ACK = 100
 MIB = 1024 * 1024
@@ -37,7 +48,8 @@ class Index:
         self._settled: dict[tuple[str, str], Settled] = {}
         self._newest: dict[str, str] = {}
         self._configs: dict[str, KeptConfig] = {}
-        self._fresh: dict[str, KeptConfig] = {}
+        self._fresh: dict[str, AnyConfigBatch] = {}
+        self._versions: dict[tuple[str, str], int] = {}
         self._dirty: set[tuple[str, str]] = set()
         self._used = -1
         self._damaged = self._read_damaged()
@@ -51,8 +63,11 @@ class Index:
         ).fetchone()
         return Kept(row[0], row[1], is_damaged=(row[2], row[3]) in self._damaged) if row else None
 
-    def config(self, sha256: str) -> KeptConfig | None:
-        return self._fresh.get(sha256) or self._configs.get(sha256) or self._read_config(sha256)
+    def config(self, name: str) -> KeptConfig | None:
+        found = self._configs.get(name) or put_together(name, self._config_batch)
+        if found is not None:
+            self._configs[name] = found
+        return found
 
     def newest_epoch(self, agent: str) -> str | None:
         if agent not in self._newest:
@@ -117,19 +132,20 @@ class Index:
         self.db.execute(
             "DELETE FROM refused WHERE agent = ? AND epoch = ? AND seq = ?", (place.agent, place.epoch, place.seq)
         )
+        self._note_version(place, batch.v)
+        if isinstance(batch, DataBatch) and self.config(batch.config or "") is None:
+            self._hold(place, batch.config or "")
+            return
         self.settle(place.agent, place.epoch, place.seq, place.seq)
-        if isinstance(batch, ConfigBatch):
-            self._fresh[commit.sha256] = KeptConfig.of(batch)
-            row = (commit.sha256, place.site, place.agent, place.shard, record)
-            self.db.execute("INSERT OR IGNORE INTO config VALUES (?, ?, ?, ?, ?)", row)
+        if isinstance(batch, ConfigBatch | ConfigBatchV1):
+            self._file_config(config_name(batch, commit.sha256), batch, place, record)
         elif isinstance(batch, EventBatch):
             self._file_event(commit)
 
     def settle(self, agent: str, epoch: str, low: int, high: int) -> None:
         """Note that these numbers need not be sent again."""
         self._settled[agent, epoch] = self.settled(agent, epoch).add(low, high)
-        self._newest[agent] = max(epoch, self.newest_epoch(agent) or "")
-        self._dirty.add((agent, epoch))
+        self._touch(agent, epoch)
 
     def refuse(self, refusal: Refuse, payload: bytes, now_ms: int, limit_mib: int) -> None:
         """Count a refusal and keep its bytes, as far as the quarantine has room."""
@@ -176,11 +192,11 @@ class Index:
     def flush(self, indexed: dict[str, int]) -> None:
         """Write what changed in memory, and up to which record each shard is indexed."""
         for agent, epoch in self._dirty:
-            text = json.dumps(self._settled[agent, epoch].ranges, separators=(",", ":"))
+            text = json.dumps(self.settled(agent, epoch).ranges, separators=(",", ":"))
             self.db.execute(
-                "INSERT INTO epoch (agent, epoch, settled) VALUES (?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET settled = excluded.settled",
-                (agent, epoch, text),
+                "INSERT INTO epoch (agent, epoch, settled, version) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET settled = excluded.settled, version = excluded.version",
+                (agent, epoch, text, self.version(agent, epoch)),
             )
         self._dirty.clear()
         for shard, record in indexed.items():
@@ -190,13 +206,12 @@ class Index:
             )
 
     def committed(self) -> None:
-        """The transaction is durable: configurations of the group may be remembered."""
-        self._configs.update(self._fresh)
+        """The transaction is durable: configurations of the group can be read from the ledger."""
         self._fresh.clear()
 
     def forget(self) -> None:
         """The transaction was rolled back: read everything anew."""
-        for memory in (self._settled, self._newest, self._fresh):
+        for memory in (self._settled, self._newest, self._fresh, self._configs, self._versions):
             memory.clear()
         self._dirty.clear()
         self._used = -1
@@ -212,6 +227,19 @@ class Index:
             known = Settled(tuple((low, high) for low, high in json.loads(row[0]))) if row else Settled()
             self._settled[agent, epoch] = known
         return known
+
+    def held(self, agent: str, epoch: str) -> Settled:
+        """Numbers that are kept and wait for their configuration."""
+        rows = self.db.execute("SELECT seq FROM held WHERE agent = ? AND epoch = ?", (agent, epoch))
+        return settle(seq for (seq,) in rows)
+
+    def version(self, agent: str, epoch: str) -> int:
+        """Of the wire, as the agent last spoke it."""
+        if (agent, epoch) not in self._versions:
+            query = "SELECT version FROM epoch WHERE agent = ? AND epoch = ?"
+            row = self.db.execute(query, (agent, epoch)).fetchone()
+            self._versions[agent, epoch] = int(row[0]) if row else min(SUPPORTED_VERSIONS)
+        return self._versions[agent, epoch]
 
     def epochs(self, agent: str, limit: int) -> list[str]:
         """The agent's latest epochs, latest first."""
@@ -257,20 +285,54 @@ class Index:
                 (place.agent, place.epoch, commit.sha256),
             )
 
-    def _read_config(self, sha256: str) -> KeptConfig | None:
-        row = self.db.execute("SELECT shard, record FROM config WHERE sha256 = ?", (sha256,)).fetchone()
-        if row is None or row[0] not in self._ledgers or row[1] >= self._ledgers[row[0]].committed:
+    def _file_config(self, name: str, batch: AnyConfigBatch, place: Place, record: int) -> None:
+        """Note where a configuration or a part stands, and settle what has waited for it."""
+        self._fresh[name] = batch
+        row = (name, place.agent, place.shard, record)
+        self.db.execute("INSERT OR IGNORE INTO config_batch VALUES (?, ?, ?, ?)", row)
+        names = self.db.execute("SELECT DISTINCT config FROM held WHERE agent = ?", (place.agent,)).fetchall()
+        for (waited,) in names:
+            if self.config(waited) is not None:
+                self._let_go(place.agent, waited)
+
+    def _hold(self, place: Place, config: str) -> None:
+        """Neither settled nor wanted again: its agent keeps it until the configuration is here."""
+        self.db.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", (place.agent, place.epoch, place.seq, config))
+        self._touch(place.agent, place.epoch)
+
+    def _let_go(self, agent: str, config: str) -> None:
+        rows = self.db.execute("SELECT epoch, seq FROM held WHERE agent = ? AND config = ?", (agent, config)).fetchall()
+        for epoch, seq in rows:
+            self.settle(agent, epoch, seq, seq)
+        self.db.execute("DELETE FROM held WHERE agent = ? AND config = ?", (agent, config))
+
+    def _touch(self, agent: str, epoch: str) -> None:
+        self._newest[agent] = max(epoch, self.newest_epoch(agent) or "")
+        self._dirty.add((agent, epoch))
+
+    def _note_version(self, place: Place, version: int) -> None:
+        if self.version(place.agent, place.epoch) != version:
+            self._versions[place.agent, place.epoch] = version
+            self._dirty.add((place.agent, place.epoch))
+
+    def _config_batch(self, name: str) -> AnyConfigBatch | None:
+        """The batch of a name: of this group, or the first one in the ledgers that can be read."""
+        if name in self._fresh:
+            return self._fresh[name]
+        rows = self.db.execute("SELECT shard, record FROM config_batch WHERE name = ?", (name,)).fetchall()
+        for shard, record in rows:
+            batch = self._batch(shard, record)
+            if isinstance(batch, ConfigBatch | ConfigBatchV1):
+                return batch
+        return None
+
+    def _batch(self, shard: str, number: int) -> Batch | None:
+        """A batch in one of the own ledgers; None if it is damaged: as one that has not come yet."""
+        if shard not in self._ledgers or number >= self._ledgers[shard].committed:
             return None
-        shard, number = row
         reader = LedgerReader(self._ledgers[shard].directory, filed(self.db, shard))
         found = next(reader.records(number, number + 1))
-        if isinstance(found, Lost):
-            return None  # as one that has not come yet: readings are held against it where they are used
-        batch = decode_batch(found.signed.line)
-        if isinstance(batch, ConfigBatch):
-            self._configs[sha256] = KeptConfig.of(batch)
-            return self._configs[sha256]
-        return None
+        return None if isinstance(found, Lost) else decode_batch(found.signed.line)
 
 
 def indexed(db: sqlite3.Connection, shard: str) -> int:

@@ -11,7 +11,7 @@ from itertools import islice
 
 from collector.admit import Commit, Duplicate, Gate, Place, Refuse, Repair, Route, admit
 from collector.database import transaction
-from collector.gaps import Owner, Settled, ack
+from collector.gaps import Owner, Settled, Standing, ack
 from collector.incidents import Incident, IncidentKind
 from collector.index import Index
 from collector.ledger import Ledger, Record, pack
@@ -146,15 +146,19 @@ class Intake:
         """What is settled of one epoch, or of its beginning."""
         settled = settled or self._index.settled(agent, epoch)
         last = self._index.kept(agent, epoch, settled.upto)
-        generation = max(ledger.generation for ledger in self._ledgers.values())
-        return ack(
-            Owner(self._collector, generation),
-            agent,
-            epoch,
+        standing = Standing(
             settled,
             last.sha256 if last else None,
             self._index.refused(agent, epoch),
+            self._index.held(agent, epoch),
+            self._index.version(agent, epoch),
         )
+        return ack(Owner(self._collector, self.generation), agent, epoch, standing, self._clock_ms())
+
+    @property
+    def generation(self) -> int:
+        """Of this owner: the latest of its shards'. [ms UTC]"""
+        return max(ledger.generation for ledger in self._ledgers.values())
 
     def greet(self, agent: str) -> list[Ack]:
         """Acks for an agent that has just come back."""

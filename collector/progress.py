@@ -111,10 +111,14 @@ class Progress:
         """The configuration is there."""
         self.db.execute("DELETE FROM pending WHERE config = ?", (config,))
 
-    def config_place(self, sha256: str) -> tuple[str, int] | None:
-        """Shard and record of a configuration."""
-        row = self.db.execute("SELECT shard, record FROM config WHERE sha256 = ?", (sha256,)).fetchone()
-        return (row[0], row[1]) if row else None
+    def waited_for(self) -> list[str]:
+        """Configurations that records wait for."""
+        return [name for (name,) in self.db.execute("SELECT DISTINCT config FROM pending ORDER BY config")]
+
+    def config_places(self, name: str) -> list[tuple[str, int]]:
+        """Shard and record of every batch of a configuration or part."""
+        rows = self.db.execute("SELECT shard, record FROM config_batch WHERE name = ? ORDER BY shard, record", (name,))
+        return [(shard, record) for shard, record in rows]
 
     def lose(self, key: SeriesKey, shard: str, columns: Int64) -> None:
         """Remember readings that lost against an earlier one at the same time."""

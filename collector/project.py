@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from collector.admit import KeptConfig
 from collector.chunk import Chunk
+from collector.configs import AnyConfigBatch, KeptConfig, config_name, put_together
 from collector.database import transaction
 from collector.extract import RECORD, T1, Points
 from collector.incidents import Incident, IncidentKind
@@ -24,6 +24,7 @@ from pue.contract.errors import Reject
 from pue.contract.series import slot_of
 from pue.contract.wire import (
     ConfigBatch,
+    ConfigBatchV1,
     DataBatch,
     EventBatch,
     ManualReading,
@@ -162,22 +163,33 @@ class Projector:
         except Reject:
             log.exception("shard %s record %d cannot be read; upgrade the collector", chunk.shard, record.number)
             return
-        if isinstance(batch, ConfigBatch):
-            self._take_config(signed.sha256, batch, chunk, enrolled)
+        if isinstance(batch, ConfigBatch | ConfigBatchV1):
+            self._take_config(config_name(batch, signed.sha256), batch, chunk, enrolled)
         elif isinstance(batch, DataBatch):
             self._take_data(record, batch, chunk, enrolled)
         else:
             self._take_event(record, batch, chunk)
 
-    def _take_config(self, sha256: str, batch: ConfigBatch, chunk: Chunk, enrolled: Enrolled) -> None:
-        self._configs[sha256] = KeptConfig.of(batch)
-        points = self._points_of(sha256, enrolled)
-        for key, words in points.mismatches() if points else ():
+    def _take_config(self, name: str, batch: AnyConfigBatch, chunk: Chunk, enrolled: Enrolled) -> None:
+        """A configuration or a part of one: what waits for one that is whole now is taken."""
+        chunk.configs[name] = batch
+        waited = [*self._progress.waited_for(), *chunk.waiting]
+        for whole in dict.fromkeys([name, *waited]):
+            points = None if whole in chunk.arrived else self._points_of(whole, chunk, enrolled)
+            if points is not None:
+                self._compare(points, batch, chunk, enrolled)
+                chunk.arrived.append(whole)
+                self._take_waiting(whole, chunk, enrolled)
+
+    def _compare(self, points: Points, batch: AnyConfigBatch, chunk: Chunk, enrolled: Enrolled) -> None:
+        """Report where the agent was told something else than the registry states."""
+        for key, words in points.mismatches():
             chunk.report(IncidentKind.POINT_MISMATCH, batch, str(key), words)
-        for subject, words in ratio_mismatches(self._configs[sha256], enrolled):
+        for subject, words in ratio_mismatches(points.config, enrolled):
             chunk.report(IncidentKind.RATIO_MISMATCH, batch, subject, words)
-        chunk.arrived.append(sha256)
-        for shard, number in self._progress.waiting(sha256) + chunk.waiting.pop(sha256, []):
+
+    def _take_waiting(self, name: str, chunk: Chunk, enrolled: Enrolled) -> None:
+        for shard, number in self._progress.waiting(name) + chunk.waiting.pop(name, []):
             found = next(self._ledgers[shard].records(number, number + 1))
             if isinstance(found, Lost):
                 self._lose(found, chunk)
@@ -186,7 +198,7 @@ class Projector:
 
     def _take_data(self, record: Record, batch: DataBatch, chunk: Chunk, enrolled: Enrolled) -> None:
         sha256 = batch.config or ""
-        points = self._points_of(sha256, enrolled)
+        points = self._points_of(sha256, chunk, enrolled)
         if points is None:
             chunk.waiting.setdefault(sha256, []).append((chunk.shard, record.number))
         elif not points.config.belongs_to(batch):
@@ -203,28 +215,28 @@ class Projector:
         elif isinstance(event, OutageDeclared):
             chunk.outages += [(batch.site, meter, event.from_ms, event.to_ms) for meter in event.meters]
 
-    def _points_of(self, sha256: str, enrolled: Enrolled) -> Points | None:
-        """Points of a configuration that is projected already."""
-        points = self._points.get(sha256)
+    def _points_of(self, name: str, chunk: Chunk, enrolled: Enrolled) -> Points | None:
+        """Points of a configuration that is projected already, with all its parts."""
+        points = self._points.get(name)
         if points is None or points.version != enrolled.version:
-            found = self._configs.get(sha256) or self._read_config(sha256)
+            found = self._configs.get(name) or put_together(name, partial(self._config_batch, chunk))
             if found is None:
                 return None
-            points = self._points[sha256] = Points(found, enrolled)
+            self._configs[name] = found
+            points = self._points[name] = Points(found, enrolled)
         return points
 
-    def _read_config(self, sha256: str) -> KeptConfig | None:
-        place = self._progress.config_place(sha256)
-        if place is None or place[0] not in self._ledgers or place[1] >= self._progress.cursor(place[0]):
-            return None
-        shard, number = place
-        found = next(self._ledgers[shard].records(number, number + 1))
-        if isinstance(found, Lost):
-            return None  # readings wait for it, as for one that has not come yet
-        batch = decode_batch(found.signed.line)
-        if isinstance(batch, ConfigBatch):
-            self._configs[sha256] = KeptConfig.of(batch)
-        return self._configs.get(sha256)
+    def _config_batch(self, chunk: Chunk, name: str) -> AnyConfigBatch | None:
+        """Of those projected already; readings wait for one that is damaged, as for one that has not come yet."""
+        if name in chunk.configs:
+            return chunk.configs[name]
+        for shard, number in self._progress.config_places(name):
+            if shard in self._ledgers and number < self._progress.cursor(shard):
+                found = next(self._ledgers[shard].records(number, number + 1))
+                batch = None if isinstance(found, Lost) else decode_batch(found.signed.line)
+                if isinstance(batch, ConfigBatch | ConfigBatchV1):
+                    return batch
+        return None
 
     # What changes
 

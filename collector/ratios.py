@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from collector.admit import KeptConfig
+from collector.configs import KeptConfig
 from collector.topology import Enrolled
+from pue.contract.configuration import MeterSetup
 from pue.contract.errors import Fatal
 from pue.contract.profile import load_meter_profile
 from pue.contract.topology import MeterVersion
-from pue.contract.wire import Meter
 
 
 def ratio_mismatches(config: KeptConfig, enrolled: Enrolled) -> Iterator[tuple[str, str]]:
@@ -19,7 +19,7 @@ def ratio_mismatches(config: KeptConfig, enrolled: Enrolled) -> Iterator[tuple[s
     The registry's ratio is the one that energy is multiplied by. A meter that counts on the primary side has its
     transformers in its counts already: multiplied once more it would show 400 times too much behind 2000/5.
     """
-    for meter in config.body.meters:
+    for meter in config.setup.meters:
         registered = enrolled.meters.get((config.site, meter.meter))
         if registered is None or not registered.versions:
             continue
@@ -28,8 +28,8 @@ def ratio_mismatches(config: KeptConfig, enrolled: Enrolled) -> Iterator[tuple[s
             yield f"{config.site}/{meter.meter}", f"meter {meter.meter} of {config.agent}: {words}"
 
 
-def _mismatch(meter: Meter, version: MeterVersion, side: str | None) -> str:
-    own = Fraction(meter.ct) * Fraction(meter.pt)
+def _mismatch(meter: MeterSetup, version: MeterVersion, side: str | None) -> str:
+    own: Fraction = meter.ct * meter.pt
     if side == "primary":
         if version.ratio == 1:
             return ""
@@ -42,9 +42,9 @@ def _mismatch(meter: Meter, version: MeterVersion, side: str | None) -> str:
     return f"the agent is told CT x PT = {own}, the registry {version.ratio}; correct one of them"
 
 
-def _side(config: KeptConfig, meter: Meter) -> str | None:
+def _side(config: KeptConfig, meter: MeterSetup) -> str | None:
     """Which side the profile states; None where it states none, or is none that this program reads."""
     try:
-        return load_meter_profile(config.body.profiles[meter.profile], meter.profile).spec.side
+        return load_meter_profile(config.setup.profiles[meter.profile], meter.profile).spec.side
     except Fatal:
         return None

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
+from typing import Literal
 
 import msgspec
 
@@ -15,9 +16,18 @@ from collector.app import Parts, ProjectionThread, opened
 from collector.intake import Arrival, Taken
 from collector.settings import Document
 from collector.stores import check_store
-from collector.subscribe import Message, Subscriber
-from pue.contract.errors import Reject, Retry
-from pue.contract.wire import Ack, encode_ack, parse_topic, topic
+from collector.subscribe import Greeting, Message, Retained, Subscriber
+from pue.contract.errors import Fatal, Reject, Retry
+from pue.contract.wire import (
+    Ack,
+    Presence,
+    decode_presence,
+    encode_ack,
+    encode_presence,
+    parse_topic,
+    presence_topic,
+    topic,
+)
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +77,20 @@ class Loop:
         self._parts = parts
         self._looked_at = 0.0
         self._is_new = False
+        self._own_topics = {presence_topic(shard) for shard in parts.ledgers}
         self._subscriber = Subscriber(
             parts.settings.mqtt,
             f"pue-collector-{parts.settings.collector.id}",
             [topic(shard, "+", leaf) for shard in parts.ledgers for leaf in ("data", "state")],
             parts.health.broker_connected.set,
+            Greeting(self._presence("online"), self._presence("offline")),
         )
+
+    def _presence(self, state: Literal["online", "offline"]) -> tuple[Retained, ...]:
+        """What agents of every shard find on its topic."""
+        generation = self._parts.intake.generation
+        presence = Presence(collector=self._parts.settings.collector.id, generation=generation, state=state)
+        return tuple(Retained(presence_topic(shard), encode_presence(presence)) for shard in self._parts.ledgers)
 
     def turn(self) -> None:
         """Look at the topology, take one group of messages."""
@@ -112,7 +130,10 @@ class Loop:
             self._send(shard, ack)
 
     def _greet(self, message: Message) -> None:
-        """An agent is back: tell it what is kept."""
+        """An agent is back: tell it what is kept. A later owner of the shard is there: make way."""
+        if message.topic in self._own_topics:
+            self._make_way(message)
+            return
         if not _is_online(message.payload):
             return
         try:
@@ -121,6 +142,26 @@ class Loop:
             return
         for ack in self._parts.intake.greet(agent):
             self._send(shard, ack)
+
+    def _make_way(self, message: Message) -> None:
+        """Two owners would ack different things: agents believe the later one, so the earlier one stops.
+
+        Raises
+        ------
+        Fatal
+            Naming the other one.
+        """
+        try:
+            other = decode_presence(message.payload)
+        except Reject as error:
+            log.warning("%s: %s; check who publishes there", message.topic, error)
+            return
+        if other.state == "online" and other.generation > self._parts.intake.generation:
+            self._subscriber.leave()
+            raise Fatal(
+                f"collector {other.collector!r} has taken over {message.topic} (generation {other.generation}); "
+                "run one collector a shard, and stop the one that should not be"
+            )
 
     def _send(self, shard: str, ack: Ack) -> None:
         if self._subscriber.publish(topic(shard, ack.agent, "ack"), encode_ack(ack)):

@@ -34,6 +34,26 @@ STABLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class Retained:
+    """A message that the broker keeps for whoever subscribes later."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a connection says of us: when it is up, when we leave, and what the broker says if we vanish.
+
+    MQTT has one will a connection: of several shards the first one's agents learn at once that we vanished, the others
+    by their acks staying away.
+    """
+
+    hello: tuple[Retained, ...] = ()
+    farewell: tuple[Retained, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message and the connection it came over."""
 
@@ -59,6 +79,8 @@ class Connection:
         Stamped on every message.
     tls
         How both sides prove themselves; None on loopback.
+    greeting
+        What is said of us.
     """
 
     def __init__(
@@ -68,7 +90,9 @@ class Connection:
         filters: list[str],
         generation: int,
         tls: ssl.SSLContext | None = None,
+        greeting: Greeting = Greeting(),
     ) -> None:
+        self._greeting = greeting
         self.inbox: list[Message] = []
         self.is_up = False
         self.reason = ""
@@ -78,6 +102,8 @@ class Connection:
         self._client = self._make_client(client_id)
         if tls:
             self._client.tls_set_context(tls)
+        for will in greeting.farewell[:1]:
+            self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho states no types here
         session.SessionExpiryInterval = SESSION_SECONDS
         session.MaximumPacketSize = MAX_PACKET_BYTES
@@ -117,8 +143,17 @@ class Connection:
 
     def close(self) -> None:
         """Say goodbye; the session stays."""
+        self._say(self._greeting.farewell)
         self._client.disconnect()
         self._client.loop_write()
+
+    def silence(self) -> None:
+        """Say nothing when leaving; a will is dropped by a proper goodbye."""
+        self._greeting = Greeting()
+
+    def _say(self, messages: tuple[Retained, ...]) -> None:
+        for message in messages:
+            self._client.publish(message.topic, message.payload, qos=1, retain=True)
 
     def _ready(self, wait: float) -> tuple[bool, bool]:
         socket = self._client.socket()
@@ -153,6 +188,7 @@ class Connection:
             self.reason = f"refused: {code}"
             return
         client.subscribe([(name, 1) for name in self._filters])
+        self._say(self._greeting.hello)
         self.is_up = True
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, code: ReasonCode, _more: Any) -> None:
@@ -182,11 +218,19 @@ class Subscriber:
         As for `Connection`.
     on_state
         Told True when connected, False when not.
+    greeting
+        As for `Connection`.
     """
 
     def __init__(
-        self, settings: MqttSettings, client_id: str, filters: list[str], on_state: Callable[[bool], None]
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        filters: list[str],
+        on_state: Callable[[bool], None],
+        greeting: Greeting = Greeting(),
     ) -> None:
+        self._greeting = greeting
         self._settings = settings
         self._tls = settings.tls.context() if settings.tls else None
         self._client_id = client_id
@@ -237,13 +281,23 @@ class Subscriber:
         """Leave for good."""
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
+
+    def leave(self) -> None:
+        """Leave for good without a word: another one is there in our place."""
+        self._greeting = Greeting()
+        if self._connection is not None:
+            self._connection.silence()
+        self.close()
 
     def _connect(self) -> Connection | None:
         if time.monotonic() < self._try_at:
             return None
         self._generation += 1
         try:
-            self._connection = Connection(self._settings, self._client_id, self._filters, self._generation, self._tls)
+            self._connection = Connection(
+                self._settings, self._client_id, self._filters, self._generation, self._tls, self._greeting
+            )
         except (OSError, ValueError) as error:
             self._lost(str(error))
         return self._connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pue.contract import wire
+from pue.contract.configuration import ConfigInParts
 from pue.contract.quality import Quality
 from pue.contract.series import SLOT_MS
 from pue.contract.signing import Signer
@@ -53,7 +55,13 @@ class Chain:
         self._prev = wire.ZERO_HASH
         self._boot_ms = site.plant.start_ms
 
-    def seal(self, kind: type[wire.Batch], body: object, sent_ms: int, config: str | None) -> wire.SignedLine:
+    def seal(
+        self,
+        kind: type[wire.DataBatch | wire.ConfigBatch | wire.EventBatch],
+        body: object,
+        sent_ms: int,
+        config: str | None,
+    ) -> wire.SignedLine:
         """Sign one more batch.
 
         Raises
@@ -84,15 +92,16 @@ class Chain:
 def batches(site: Site, signer: Signer) -> Iterator[wire.SignedLine]:
     """Yield the whole history of one facility: configuration, days, hand-over."""
     chain = Chain(site, signer)
-    config = _seal_config(site, chain)
-    yield config
+    config = config_of(site)
+    for part in (*config.parts.values(), config.manifest):
+        yield chain.seal(wire.ConfigBatch, part, site.plant.start_ms, None)
     times_ms = cycle_times(site)
     columns = _columns(site, times_ms)
     for first, last in _days(times_ms):
         body = _readings(columns, first * len(site.meters), last * len(site.meters))
-        yield chain.seal(wire.DataBatch, body, int(times_ms[last - 1]) + SENT_AFTER_MS, config.sha256)
+        yield chain.seal(wire.DataBatch, body, int(times_ms[last - 1]) + SENT_AFTER_MS, config.digest)
     handover = wire.Handover(next_epoch=site.live_epoch, reason="simulated history ends, live readings go on")
-    yield chain.seal(wire.EventBatch, handover, site.until_ms, config.sha256)
+    yield chain.seal(wire.EventBatch, handover, site.until_ms, config.digest)
 
 
 def write_history(site: Site, signer: Signer, path: Path) -> int:
@@ -104,23 +113,14 @@ def write_history(site: Site, signer: Signer, path: Path) -> int:
 
 def approved_config(site: Site) -> str:
     """Digest of the configuration the history was recorded with, for the registry to approve."""
-    return wire.config_digest(config_of(site))
+    return config_of(site).digest
 
 
-def config_of(site: Site) -> wire.Config:
+def config_of(site: Site) -> ConfigInParts:
     """Return the configuration the history was recorded with: one point per meter, its energy."""
-    specs = [meter.spec for meter in site.meters]
-    displays = [spec.model.energy for spec in specs]
-    return wire.Config(
-        poll_ms=SLOT_MS,
-        meters=[_wire_meter(meter) for meter in site.meters],
-        points=[
-            wire.Point(meter=spec.id, quantity=QUANTITY, unit=display.unit, exponent=display.exponent)
-            for spec, display in zip(specs, displays, strict=True)
-        ],
-        profiles=profile_texts({spec.profile for spec in specs}),
-        software=SOFTWARE,
-    )
+    link = wire.LinkPart(link="history", meters=[_link_meter(meter) for meter in site.meters])
+    profiles = profile_texts({meter.spec.profile for meter in site.meters})
+    return ConfigInParts.of(site.spec.id, site.spec.agent_id, SOFTWARE, profiles, [link])
 
 
 def cycle_times(site: Site) -> Int64:
@@ -136,14 +136,29 @@ def cycle_times(site: Site) -> Int64:
     return np.unique(times_ms)
 
 
-def _seal_config(site: Site, chain: Chain) -> wire.SignedLine:
-    return chain.seal(wire.ConfigBatch, config_of(site), site.plant.start_ms, None)
-
-
-def _wire_meter(meter: VirtualMeter) -> wire.Meter:
+def _link_meter(meter: VirtualMeter) -> wire.LinkMeter:
     spec = meter.spec
-    address = f"{spec.link} unit {spec.unit_id}" if isinstance(spec.model.energy_at, ModbusPlace) else spec.link
-    return wire.Meter(meter=spec.id, profile=spec.profile, address=address, serial=meter.serial, ct=spec.ct, pt=spec.pt)
+    display = spec.model.energy
+    return wire.LinkMeter(
+        meter=spec.id,
+        profile=spec.profile,
+        address=f"{spec.link} unit {spec.unit_id}" if isinstance(spec.model.energy_at, ModbusPlace) else spec.link,
+        serial=meter.serial,
+        firmware="",
+        ct=spec.ct,
+        pt=spec.pt,
+        side="",
+        points=[
+            wire.LinkPoint(
+                quantity=QUANTITY,
+                unit=display.unit,
+                scale=str(Fraction(10) ** display.exponent),
+                period_ms=SLOT_MS,
+                registers=[],
+                has_source_time=False,
+            )
+        ],
+    )
 
 
 def _columns(site: Site, times_ms: Int64) -> Columns:
@@ -197,8 +212,8 @@ def _days(times_ms: Int64) -> Iterator[tuple[int, int]]:
 def _readings(columns: Columns, first: int, last: int) -> wire.Readings:
     part = slice(first, last)
     base_ms = columns.t0_ms[first]
-    return wire.Readings(
-        base_ms=base_ms,
+    return wire.Readings.of(
+        base_ms,
         point=columns.point[part],
         t0=[time_ms - base_ms for time_ms in columns.t0_ms[part]],
         dt=columns.dt_ms[part],

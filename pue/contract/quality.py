@@ -29,6 +29,8 @@ class Quality(IntFlag):
     """The answer does not fit the request; `raw` holds it."""
     RANGE = 1 << 6
     """The value is outside what the contract can carry (|value| >= 2**62)."""
+    NOT_ASKED = 1 << 7
+    """The schedule did not get to it before the next cycle; of the meter this says nothing."""
 
     CLOCK_UNSYNCED = 1 << 8
     """The agent's clock was not synchronised when this was read."""
@@ -37,7 +39,13 @@ class Quality(IntFlag):
     OUT_OF_BAND = 1 << 10
     """A value entered by a person or read off the display."""
     IMPLAUSIBLE = 1 << 11
-    """A value that the quantity cannot have: a counter below zero."""
+    """A value that the quantity cannot have: a counter below zero, or one that rose faster than the meter can carry."""
+    STALE = 1 << 12
+    """The device answered with a value it had read itself before, and says that it is old."""
+    RELAYED = 1 << 13
+    """Read from a gateway's memory, not from the meter."""
+    FREEZE = 1 << 14
+    """The meter's register as it was frozen at a moment it states, such as midnight."""
 
 
 NO_VALUE = Quality(0xFF)

@@ -84,6 +84,17 @@ def step(quantity: str, unit: str, exponent: int) -> Fraction:
     Fatal
         If the quantity or unit is unknown, or the unit does not measure the quantity.
     """
+    return base_units(quantity, unit) * Fraction(10) ** exponent
+
+
+def base_units(quantity: str, unit: str) -> int:
+    """How many base units of a quantity a unit is.
+
+    Raises
+    ------
+    Fatal
+        If the quantity or unit is unknown, or the unit does not measure the quantity.
+    """
     if quantity not in QUANTITIES:
         raise Fatal(f"quantity {quantity!r} is unknown; use one of {', '.join(QUANTITIES)}")
     if unit not in UNITS:
@@ -91,4 +102,4 @@ def step(quantity: str, unit: str, exponent: int) -> Fraction:
     base_unit, factor = UNITS[unit]
     if base_unit != QUANTITIES[quantity].base_unit:
         raise Fatal(f"unit {unit!r} does not measure {quantity!r}, which is in {QUANTITIES[quantity].base_unit}")
-    return factor * Fraction(10) ** exponent
+    return factor

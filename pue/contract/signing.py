@@ -14,6 +14,8 @@ from pue.contract.errors import Fatal, Reject, RejectReason
 
 ALGORITHM = "Ed25519"
 SIGNATURE_CHARS = 88
+MAX_SIGNATURE_CHARS = 8192
+"""Of a signature by whatever algorithm comes next: ML-DSA-87 takes 6,172."""
 
 
 def key_id(public: bytes) -> str:

@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from pue.contract.batches import Count, Hash, KeyId, MeterName, Name, QuantityName, Ratio, Text, TimeMs
 from pue.contract.errors import Reject, RejectReason
 from pue.contract.quantities import step
 from pue.contract.signing import Signer, Verifier
-from pue.contract.wire import Count, Hash, KeyId, MeterName, Name, QuantityName, Ratio, SignedLine, Text, TimeMs
+from pue.contract.wire import SignedLine
 
 VERSION = 1
 

@@ -5,234 +5,59 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
+from pue.contract import wire_v1
+from pue.contract.batches import (
+    FIRST_SEQ,
+    MAX_COUNT,
+    MAX_SEQ,
+    VERSION,
+    Ack,
+    CheckpointSeen,
+    ClockJump,
+    ConfigBatch,
+    ConfigBody,
+    DataBatch,
+    Dropped,
+    Event,
+    EventBatch,
+    Handover,
+    Header,
+    Identity,
+    KeyChange,
+    LinkMeter,
+    LinkPart,
+    LinkPoint,
+    Manifest,
+    ManualReading,
+    MeterReplaced,
+    NotKept,
+    OutageDeclared,
+    Presence,
+    ProfilePart,
+    Readings,
+    Restored,
+    WitnessReading,
+)
 from pue.contract.canonical import ZERO_HASH, content_hash, sha256_hex
 from pue.contract.errors import Reject, RejectReason
 from pue.contract.quality import NO_VALUE
-from pue.contract.signing import ALGORITHM, SIGNATURE_CHARS, Signer, Verifier
+from pue.contract.signing import ALGORITHM, MAX_SIGNATURE_CHARS, Signer, Verifier
+from pue.contract.wire_v1 import AckV1, Config, ConfigBatchV1, DataBatchV1
 
-VERSION = 1
-SUPPORTED_VERSIONS = (1,)
-"""The current version and the one before it."""
+SUPPORTED_VERSIONS = (wire_v1.VERSION, VERSION)
+"""The version before the current one, and the current one."""
 
 MAX_JSON_BYTES = 256 * 1024
 """Largest JSON line of one batch, decided when it is appended: a batch is never split after signing."""
-MAX_COUNT = 1 << 62
-MAX_SEQ = (1 << 63) - 1
-FIRST_SEQ = 1
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-"""Of a shard, site or agent: one MQTT topic level."""
-MeterName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
-QuantityName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Epoch = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{20}$")]
-KeyId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
-Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2})*$", max_length=1024)]
-Ratio = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*(/[1-9][0-9]*)?$", max_length=32)]
-"""A CT or PT ratio as `primary/secondary`, or a whole number."""
-Seq = Annotated[int, msgspec.Meta(ge=FIRST_SEQ, le=MAX_SEQ)]
-TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)]
-# Below 2**62 on both sides, so that the difference of two counts fits int64.
-Count = Annotated[int, msgspec.Meta(gt=-MAX_COUNT, lt=MAX_COUNT)]
-Text = Annotated[str, msgspec.Meta(max_length=2000)]
-
-
-class _Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Immutable, named fields only, unknown ones refused."""
-
-
-class Readings(_Base, frozen=True, kw_only=True):
-    """Readings of one or more poll cycles as columns of equal length.
-
-    `t0` and `dt` are milliseconds: request sent at `base_ms + t0`, reply there `dt` later. `point` indexes the
-    config's point list. `count` is the integer at the point's exponent before CT and PT, null without a value.
-    """
-
-    base_ms: TimeMs
-    point: list[Annotated[int, msgspec.Meta(ge=0)]]
-    t0: list[Annotated[int, msgspec.Meta(ge=0)]]
-    dt: list[Annotated[int, msgspec.Meta(ge=0)]]
-    raw: list[Hex]
-    count: list[Count | None]
-    quality: list[Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]]
-
-
-class Meter(_Base, frozen=True, kw_only=True):
-    """A meter as the agent was configured to read it."""
-
-    meter: MeterName
-    profile: Name
-    address: Text
-    serial: Text
-    firmware: Text = ""
-    ct: Ratio = "1"
-    pt: Ratio = "1"
-
-
-class Point(_Base, frozen=True, kw_only=True):
-    """One quantity of one meter: what a reading's `point` refers to."""
-
-    meter: MeterName
-    quantity: QuantityName
-    unit: Annotated[str, msgspec.Meta(max_length=8)]
-    exponent: Annotated[int, msgspec.Meta(ge=-9, le=9)]
-
-
-class Config(_Base, frozen=True, kw_only=True):
-    """Everything that is needed to read the agent's data later: meters, points, full profile texts."""
-
-    poll_ms: Annotated[int, msgspec.Meta(gt=0)]
-    meters: list[Meter]
-    points: list[Point]
-    profiles: dict[str, str]
-    software: Text
-
-
-class MeterReplaced(_Base, frozen=True, kw_only=True, tag_field="event", tag="meter_replaced"):
-    """A meter was exchanged: the old register's last count, the new one's first."""
-
-    at_ms: TimeMs
-    meter: MeterName
-    quantity: QuantityName
-    old_serial: Text
-    new_serial: Text
-    old_final_count: Count
-    new_initial_count: Count
-    ct: Ratio = "1"
-    pt: Ratio = "1"
-    by: Text = ""
-
-
-class ManualReading(_Base, frozen=True, kw_only=True, tag_field="event", tag="manual_reading"):
-    """A register read off the display and typed in."""
-
-    at_ms: TimeMs
-    meter: MeterName
-    quantity: QuantityName
-    count: Count
-    by: Text
-    note: Text = ""
-
-
-class WitnessReading(_Base, frozen=True, kw_only=True, tag_field="event", tag="witness_reading"):
-    """A register read off the display before a witness."""
-
-    at_ms: TimeMs
-    meter: MeterName
-    quantity: QuantityName
-    count: Count
-    by: Text
-    witness: Text
-    note: Text = ""
-
-
-class OutageDeclared(_Base, frozen=True, kw_only=True, tag_field="event", tag="outage_declared"):
-    """The operator says why meters were not measured."""
-
-    from_ms: TimeMs
-    to_ms: TimeMs
-    meters: list[MeterName]
-    reason: Text
-    by: Text
-
-
-class ClockJump(_Base, frozen=True, kw_only=True, tag_field="event", tag="clock_jump"):
-    """Wall time moved against monotonic time by `step_ms`."""
-
-    at_ms: TimeMs
-    step_ms: int
-
-
-class Dropped(_Base, frozen=True, kw_only=True, tag_field="event", tag="dropped"):
-    """Batches that will never come: the declared gap of this epoch."""
-
-    epoch: Epoch
-    from_seq: Seq
-    to_seq: Seq
-    reason: Text
-
-
-class Restored(_Base, frozen=True, kw_only=True, tag_field="event", tag="restored"):
-    """The spool is not the one the collector knows: a new epoch begins."""
-
-    old_epoch: Epoch
-    head_seq: Annotated[int, msgspec.Meta(ge=0)]
-    ack_upto: Annotated[int, msgspec.Meta(ge=0)]
-    ack_sha256: Hash
-    reason: Text
-
-
-class Handover(_Base, frozen=True, kw_only=True, tag_field="event", tag="handover"):
-    """The last batch of an epoch names the epoch that goes on."""
-
-    next_epoch: Epoch
-    reason: Text
-
-
-Event = MeterReplaced | ManualReading | WitnessReading | OutageDeclared | ClockJump | Dropped | Restored | Handover
-
-
-class Header(_Base, frozen=True, kw_only=True):
-    """What every batch carries; `prev` is the SHA-256 of the JSON line before it in this agent's one chain."""
-
-    v: int = VERSION
-    site: Name
-    agent: Name
-    alg: Literal["Ed25519"] = "Ed25519"
-    key: KeyId
-    epoch: Epoch
-    prev_epoch: Epoch | None
-    boot: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
-    seq: Seq
-    prev: Hash
-    config: Hash | None
-    sent_ms: TimeMs
-    mono_ns: Annotated[int, msgspec.Meta(ge=0)]
-
-
-class DataBatch(Header, frozen=True, kw_only=True, tag_field="kind", tag="data"):
-    """Readings; `config` names the config batch whose point list they use."""
-
-    body: Readings
-
-
-class ConfigBatch(Header, frozen=True, kw_only=True, tag_field="kind", tag="config"):
-    """A configuration; its own hash is what data batches name."""
-
-    body: Config
-
-
-class EventBatch(Header, frozen=True, kw_only=True, tag_field="kind", tag="event"):
-    """Something that happened on site."""
-
-    body: Event
-
-
-Batch = DataBatch | ConfigBatch | EventBatch
-
-
-class Ack(_Base, frozen=True, kw_only=True):
-    """What the collector has safely: all seq up to `upto` settled, further `ranges` (both ends included).
-
-    Cumulative. It may be lost, repeated or regress. `sha256` is that of batch `upto` (zeros when it was not kept:
-    refused, a declared gap, or 0).
-    """
-
-    v: int = VERSION
-    collector: Name
-    generation: Annotated[int, msgspec.Meta(ge=0)]
-    agent: Name
-    epoch: Epoch
-    upto: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
-    sha256: Hash
-    ranges: list[tuple[int, int]]
-    refused: list[tuple[int, str]]
+Batch = DataBatch | ConfigBatch | ConfigBatchV1 | EventBatch
+"""Of any version, once decoded: readings and events of version 1 have today's form then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +79,11 @@ class SignedLine:
 
 
 _ENCODER = msgspec.json.Encoder()
-_BATCH = msgspec.json.Decoder(Batch)
+_BATCH = msgspec.json.Decoder(DataBatch | ConfigBatch | EventBatch)
+_BATCH_V1 = msgspec.json.Decoder(DataBatchV1 | ConfigBatchV1 | EventBatch)
 _ACK = msgspec.json.Decoder(Ack)
+_ACK_V1 = msgspec.json.Decoder(AckV1)
+_PRESENCE = msgspec.json.Decoder(Presence)
 
 
 # Without `forbid_unknown_fields`, unlike all others: of a version to come it has to read the number.
@@ -266,6 +94,10 @@ class _Version(msgspec.Struct):
 
 
 _VERSION = msgspec.json.Decoder(_Version)
+_SIGNATURE = re.compile(
+    rb"(?:[A-Za-z0-9+/]{4}){4,%d}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?" % (MAX_SIGNATURE_CHARS // 4 - 1)
+)
+"""Base64 of a signature by any algorithm; whether it fits is the verifier's question."""
 
 
 def seal(batch: Batch, signer: Signer) -> SignedLine:
@@ -295,7 +127,7 @@ def unpack(payload: bytes) -> SignedLine:
         `malformed` when it is not one gzip of line, newline and signature; `too_large` beyond the limit.
     """
     # Line, newline, signature.
-    limit = MAX_JSON_BYTES + 1 + SIGNATURE_CHARS
+    limit = MAX_JSON_BYTES + 1 + MAX_SIGNATURE_CHARS
     # 31: gzip and nothing else. Not `gzip.decompress`, which makes a gigabyte of a megabyte of zeros before anybody can
     # ask: here one byte beyond the limit is all that is made.
     unzip = zlib.decompressobj(wbits=31)
@@ -313,7 +145,7 @@ def unpack(payload: bytes) -> SignedLine:
         raise Reject(RejectReason.MALFORMED, "message is not one whole gzip member; it was cut or joined in transit")
     # From the right: a newline inside the JSON line stays in `line` and is refused.
     line, newline, signature = text.rpartition(b"\n")
-    if not newline or len(signature) != SIGNATURE_CHARS or b"\n" in line:
+    if not newline or not _SIGNATURE.fullmatch(signature) or b"\n" in line:
         raise Reject(RejectReason.MALFORMED, "message is not a JSON line, a newline and a signature")
     return SignedLine(line, signature)
 
@@ -329,22 +161,30 @@ def decode_batch(line: bytes) -> Batch:
     if len(line) > MAX_JSON_BYTES:
         raise Reject(RejectReason.TOO_LARGE, f"line of {len(line)} bytes exceeds {MAX_JSON_BYTES}")
     try:
-        # Before the rest, so that a batch of another version is refused as that and not as malformed.
-        version = _VERSION.decode(line).v
-        if version not in SUPPORTED_VERSIONS:
-            raise Reject(
-                RejectReason.UNSUPPORTED_VERSION,
-                f"batch of version {version}; this decoder reads {SUPPORTED_VERSIONS}: upgrade the older side",
-            )
-        batch: Batch = _BATCH.decode(line)
+        batch = _decode(line)
     # msgspec raises the other two on bytes that are no UTF-8 and on brackets in thousands.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Reject(RejectReason.MALFORMED, f"batch does not fit WIRE.md: {error}") from None
     if isinstance(batch, DataBatch):
         _check_readings(batch)
-    if isinstance(batch, ConfigBatch):
+    if isinstance(batch, ConfigBatchV1):
         _check_config(batch.body)
     return batch
+
+
+def _decode(line: bytes) -> Batch:
+    """Read a line by its version, which comes before the rest: of another one it is refused as that."""
+    version = _VERSION.decode(line).v
+    if version == VERSION:
+        batch: Batch = _BATCH.decode(line)
+        return batch
+    if version == wire_v1.VERSION:
+        before: DataBatchV1 | ConfigBatchV1 | EventBatch = _BATCH_V1.decode(line)
+        return before.upgraded() if isinstance(before, DataBatchV1) else before
+    raise Reject(
+        RejectReason.UNSUPPORTED_VERSION,
+        f"batch of version {version}; this decoder reads {SUPPORTED_VERSIONS}: upgrade the older side",
+    )
 
 
 def open_batch(signed: SignedLine, verifier: Verifier) -> Batch:
@@ -360,14 +200,17 @@ def open_batch(signed: SignedLine, verifier: Verifier) -> Batch:
     return decode_batch(signed.line)
 
 
-def config_digest(config: Config) -> str:
-    """What is approved of a configuration: SHA-256 of its canonical JSON, whoever sends it and whenever."""
-    return content_hash(msgspec.to_builtins(config))
+def config_digest(body: ConfigBody | Config) -> str:
+    """Name of a configuration or of a part: SHA-256 of its canonical JSON, whoever sends it and whenever.
+
+    Of a manifest it is what data batches name and what is approved; of a configuration of version 1 only the latter.
+    """
+    return content_hash(msgspec.to_builtins(body))
 
 
 def encode_ack(ack: Ack) -> bytes:
-    """JSON bytes of an ack."""
-    return _ENCODER.encode(ack)
+    """JSON bytes of an ack, in the form of its version."""
+    return _ENCODER.encode(AckV1.of(ack) if ack.v == wire_v1.VERSION else ack)
 
 
 def decode_ack(payload: bytes) -> Ack:
@@ -379,9 +222,30 @@ def decode_ack(payload: bytes) -> Ack:
         `malformed`.
     """
     try:
+        if _VERSION.decode(payload).v == wire_v1.VERSION:
+            return _ACK_V1.decode(payload).upgraded()
         return _ACK.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Reject(RejectReason.MALFORMED, f"ack does not fit WIRE.md: {error}") from None
+
+
+def encode_presence(presence: Presence) -> bytes:
+    """JSON bytes of what a collector leaves on its shard's state topic."""
+    return _ENCODER.encode(presence)
+
+
+def decode_presence(payload: bytes) -> Presence:
+    """Read what a collector left there.
+
+    Raises
+    ------
+    Reject
+        `malformed`.
+    """
+    try:
+        return _PRESENCE.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Reject(RejectReason.MALFORMED, f"collector's state does not fit WIRE.md: {error}") from None
 
 
 def write_lines(batches: Iterable[SignedLine]) -> Iterator[bytes]:
@@ -402,7 +266,7 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[SignedLine]:
     source = enumerate(lines, start=1)
     for number, line in source:
         _, signature = next(source, (0, b""))
-        if len(signature.rstrip(b"\n")) != SIGNATURE_CHARS:
+        if not _SIGNATURE.fullmatch(signature.rstrip(b"\n")):
             raise Reject(
                 RejectReason.MALFORMED,
                 f"line {number + 1} is not a signature; the file was cut or edited: export again",
@@ -413,9 +277,18 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[SignedLine]:
 _TOPIC = re.compile(r"^pue/v1/([a-z0-9][a-z0-9-]{0,63})/([a-z0-9][a-z0-9-]{0,63})/(data|state|meta|ack)$")
 
 
+COLLECTOR_LEVEL = "_"
+"""Stands where an agent's name would, which never begins so, in the topic of a shard's collector."""
+
+
 def topic(shard: str, agent: str, leaf: Literal["data", "state", "meta", "ack"]) -> str:
-    """MQTT topic of one agent, QoS 1."""
+    """MQTT topic of one agent."""
     return f"pue/v1/{shard}/{agent}/{leaf}"
+
+
+def presence_topic(shard: str) -> str:
+    """MQTT topic on which a shard's collector says whether it is there."""
+    return f"pue/v1/{shard}/{COLLECTOR_LEVEL}/state"
 
 
 def parse_topic(text: str) -> tuple[str, str, str]:
@@ -448,21 +321,25 @@ def epoch_id(created_ms: int, random_hex: str) -> str:
 
 def _check_readings(batch: DataBatch) -> None:
     body = batch.body
+    rows = len(body.quality)
     columns: dict[str, Sized] = {
-        "point": body.point,
-        "t0": body.t0,
+        "point_step": body.point_step,
+        "t0_step": body.t0_step,
         "dt": body.dt,
         "raw": body.raw,
         "count": body.count,
+        "source": body.source or body.quality,
     }
     for name, column in columns.items():
-        if len(column) != len(body.quality):
+        if len(column) != rows:
             raise Reject(
                 RejectReason.MALFORMED,
-                f"batch {batch.seq}: column {name} has {len(column)} rows, quality has {len(body.quality)}",
+                f"batch {batch.seq}: column {name} has {len(column)} rows, quality has {rows}",
             )
     if batch.config is None:
-        raise Reject(RejectReason.MALFORMED, f"batch {batch.seq} has readings and names no config batch")
+        raise Reject(RejectReason.MALFORMED, f"batch {batch.seq} has readings and names no configuration")
+    _check_range(batch, "point", body.point)
+    _check_range(batch, "t0", body.t0)
     no_value = int(NO_VALUE)  # a plain int: IntFlag's & costs more than the rest of the row
     for row, (count, quality) in enumerate(zip(body.count, body.quality, strict=True)):
         # A count exactly where no bit says that there is none: "not measured" is never 0.
@@ -471,6 +348,18 @@ def _check_readings(batch: DataBatch) -> None:
                 RejectReason.MALFORMED,
                 f"batch {batch.seq} row {row}: count {count} does not go with quality {quality}",
             )
+
+
+def _check_range(batch: DataBatch, name: str, values: Sequence[int]) -> None:
+    """What differences add up to has to be a place or a time: not below 0, and a whole number of 62 bits."""
+    least = min(values, default=0)
+    most = max(values, default=0)
+    if least < 0 or most >= MAX_COUNT:
+        raise Reject(
+            RejectReason.MALFORMED,
+            f"batch {batch.seq}: column {name} runs from {least} to {most}; give differences that stay within "
+            f"0 and {MAX_COUNT - 1}",
+        )
 
 
 def _check_config(config: Config) -> None:
@@ -485,26 +374,38 @@ def _check_config(config: Config) -> None:
 
 __all__ = [
     "ALGORITHM",
+    "COLLECTOR_LEVEL",
     "FIRST_SEQ",
     "MAX_COUNT",
     "MAX_JSON_BYTES",
+    "MAX_SEQ",
     "ZERO_HASH",
     "Ack",
     "Batch",
+    "CheckpointSeen",
     "ClockJump",
     "Config",
     "ConfigBatch",
+    "ConfigBatchV1",
+    "ConfigBody",
     "DataBatch",
     "Dropped",
     "Event",
     "EventBatch",
     "Handover",
     "Header",
+    "Identity",
+    "KeyChange",
+    "LinkMeter",
+    "LinkPart",
+    "LinkPoint",
+    "Manifest",
     "ManualReading",
-    "Meter",
     "MeterReplaced",
+    "NotKept",
     "OutageDeclared",
-    "Point",
+    "Presence",
+    "ProfilePart",
     "Readings",
     "Restored",
     "SignedLine",
@@ -512,10 +413,13 @@ __all__ = [
     "config_digest",
     "decode_ack",
     "decode_batch",
+    "decode_presence",
     "encode_ack",
+    "encode_presence",
     "epoch_id",
     "open_batch",
     "parse_topic",
+    "presence_topic",
     "read_lines",
     "seal",
     "topic",

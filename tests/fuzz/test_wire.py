@@ -75,8 +75,8 @@ def test_any_ack(payload: bytes) -> None:
 )
 def test_round_trip(counts: list[int], seq: int, base_ms: int) -> None:
     rows = len(counts)
-    body = wire.Readings(
-        base_ms=base_ms, point=[0] * rows, t0=list(range(rows)), dt=[3] * rows, raw=["00"] * rows, count=[*counts],
+    body = wire.Readings.of(
+        base_ms, point=[0] * rows, t0=list(range(rows)), dt=[3] * rows, raw=["00"] * rows, count=[*counts],
         quality=[0] * rows,
     )  # fmt: skip
     signer = Signer.generate()

@@ -28,7 +28,20 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from pue.contract.canonical import ZERO_HASH
 from pue.contract.signing import Signer, Verifier
-from pue.contract.wire import Ack, Batch, DataBatch, SignedLine, encode_ack, open_batch, topic, unpack
+from pue.contract.wire import (
+    Ack,
+    Batch,
+    ConfigBatch,
+    DataBatch,
+    LinkPart,
+    Manifest,
+    SignedLine,
+    config_digest,
+    encode_ack,
+    open_batch,
+    topic,
+    unpack,
+)
 
 T = TypeVar("T")
 
@@ -313,13 +326,22 @@ class Collector:
         """Values of one series in chain order."""
         found: list[int | None] = []
         wanted: dict[str, int] = {}
+        links: dict[str, LinkPart] = {}
         for key in sorted(self.batches.copy()):
-            signed, batch = self.batches[key]
+            _, batch = self.batches[key]
+            if isinstance(batch, ConfigBatch):
+                digest = config_digest(batch.body)
+                if isinstance(batch.body, LinkPart):
+                    links[digest] = batch.body
+                elif isinstance(batch.body, Manifest):
+                    names = [
+                        (one.meter, point.quantity)
+                        for link in batch.body.links
+                        for one in links[link].meters
+                        for point in one.points
+                    ]
+                    wanted[digest] = names.index((meter, quantity)) if (meter, quantity) in names else -1
             if not isinstance(batch, DataBatch):
-                points = getattr(batch.body, "points", None)
-                if points is not None:
-                    names = [(point.meter, point.quantity) for point in points]
-                    wanted[signed.sha256] = names.index((meter, quantity)) if (meter, quantity) in names else -1
                 continue
             index = wanted.get(batch.config or "", -1)
             body = batch.body

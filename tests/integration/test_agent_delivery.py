@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 from pue.contract.quality import Quality
-from pue.contract.wire import Config, ConfigBatch, DataBatch, EventBatch, Restored
+from pue.contract.wire import (
+    ConfigBatch,
+    DataBatch,
+    EventBatch,
+    LinkPart,
+    Manifest,
+    ProfilePart,
+    Restored,
+    config_digest,
+)
 from tests.integration.agent_rig import (
     HOST,
     AgentProcess,
@@ -52,7 +61,8 @@ def test_readings_of_a_modbus_meter_reach_the_collector_and_are_confirmed(
     first = collector.in_order()[0]
     assert isinstance(first, ConfigBatch)
     assert first.seq == 1
-    assert set(first.body.profiles) == {"schneider-pm5xxx"}
+    assert isinstance(first.body, ProfilePart)
+    assert first.body.profile == "schneider-pm5xxx"
     assert set(collector.counts("main-1", "energy_import")) == {123_456_789}
     assert set(collector.counts("main-1", "power")) == {1_500_250}
     assert collector.chain_is_whole()
@@ -181,9 +191,9 @@ def test_a_spool_restored_from_an_old_copy_starts_a_new_epoch_and_loses_no_readi
             wait_until(lambda: agent.metric("pue_agent_spool_unacked_batches") == 0, "all confirmed")
             agent.stop()
     fresh = [batch for batch in collector.in_order() if batch.prev_epoch is not None]
-    assert isinstance(fresh[0], ConfigBatch)
-    assert isinstance(fresh[1], EventBatch)
-    assert isinstance(fresh[1].body, Restored)
+    assert isinstance(fresh[0], EventBatch)
+    assert isinstance(fresh[0].body, Restored)
+    assert isinstance(fresh[1], ConfigBatch)
     assert [batch.seq for batch in fresh] == list(range(1, len(fresh) + 1))
 
 
@@ -217,13 +227,15 @@ def test_a_changed_configuration_is_sent_before_the_readings_that_use_it(
         with agent:
             wait_until(lambda: len(collector.meta) >= 2 and len(collector.batches) >= 8, "more batches")
             agent.stop()
-    configs = {key: pair for key, pair in collector.batches.items() if isinstance(pair[1], ConfigBatch)}
-    bodies = [pair[1].body for _, pair in sorted(configs.items())]
-    assert [body.meters[0].serial for body in bodies if isinstance(body, Config)] == ["SN1", "SN2"]
-    (_, first), (second_key, second) = sorted(configs.items())
+    configs = {key: pair[1].body for key, pair in collector.batches.items() if isinstance(pair[1], ConfigBatch)}
+    links = [body for _, body in sorted(configs.items()) if isinstance(body, LinkPart)]
+    assert [link.meters[0].serial for link in links] == ["SN1", "SN2"]
+    (_, first), (second_key, second) = sorted(
+        (key, body) for key, body in configs.items() if isinstance(body, Manifest)
+    )
     for key, (_, batch) in collector.batches.items():
         if isinstance(batch, DataBatch):
-            assert batch.config == (first if key < second_key else second)[0].sha256
+            assert batch.config == config_digest(first if key < second_key else second)
 
 
 def test_sigterm_stops_within_two_seconds_even_while_a_meter_is_silent(mosquitto: Mosquitto, tmp_path: Path) -> None:

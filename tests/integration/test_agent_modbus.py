@@ -52,7 +52,7 @@ async def device(script: Script) -> AsyncIterator[int]:
 
 def meter(*addresses: int, words: int = 1, fc: int = 3, unit: int = 7) -> PlannedMeter:
     """One read of its own per address."""
-    points = tuple(PlannedPoint(at, "power", RegisterCode("u16", 0), False) for at in range(len(addresses)))
+    points = tuple(PlannedPoint(at, "power", "W", RegisterCode("u16", 0), False) for at in range(len(addresses)))
     reads = tuple(RegisterRead(fc, addr, words, (Part(at, 0, words),)) for at, addr in enumerate(addresses))
     return PlannedMeter("m", unit, points, registers=reads)
 

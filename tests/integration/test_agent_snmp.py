@@ -150,13 +150,14 @@ class Scripted(asyncio.DatagramProtocol):
 def value_answer(request: bytes, value: int) -> bytes:
     """The request itself as a response, its NULLs replaced by a one-byte INTEGER each: our own tiny encoder."""
     body = request[2:]
-    marks = body.count(b"\x05\x00")
-    body = body.replace(b"\x05\x00", b"\x02\x01" + bytes([value]))
     at = body.index(b"\xa0")
-    pdu = bytearray(body[at:])
+    # Request id of four octets, error status, error index; only behind them, for the id may hold any octets.
+    bindings = 2 + 6 + 3 + 3
+    head, listed = body[at : at + bindings], body[at + bindings :]
+    marks = listed.count(b"\x05\x00")
+    pdu = bytearray(head + listed.replace(b"\x05\x00", b"\x02\x01" + bytes([value])))
     pdu[0] = 0xA2
     pdu[1] += marks
-    bindings = pdu.index(b"\x30", 2)
     pdu[bindings + 1] += marks
     cursor = bindings + 2
     while cursor < len(pdu):
@@ -228,8 +229,11 @@ def test_a_value_without_octets_is_no_zero_and_stays_as_it_came(tmp_path: Path) 
     def reply(request: bytes) -> list[tuple[float, bytes]]:
         answer = value_answer(request, 0)
         shorter = bytearray(answer[:-3] + b"\x42\x00")
-        for at in (1, answer.index(b"\xa2") + 1, answer.index(b"\x30", 20) + 1, answer.index(b"\x30", 20) + 3):
-            shorter[at] -= 1
+        pdu = answer.index(b"\xa2")
+        # Behind the PDU's head: request id, whose length varies, then error status and index, three octets each.
+        bindings = pdu + 4 + answer[pdu + 3] + 6
+        for length in (1, pdu + 1, bindings + 1, bindings + 3):
+            shorter[length] -= 1
         return [(0.0, bytes(shorter))]
 
     meter, answers = asyncio.run(against(reply, tmp_path))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from collector.cli import main
-from collector.gaps import Owner, ack
+from collector.gaps import Owner, Settled, Standing, ack
 from collector.run import Loop
 from collector.subscribe import Message
 from pue.contract.wire import decode_batch, encode_ack, parse_topic, topic, unpack
@@ -41,7 +41,8 @@ def ack_one(loop: Loop, message: Message) -> bool:
     kept = index.kept(batch.agent, batch.epoch, settled.upto)
     sha256 = signed.sha256 if settled.upto == batch.seq else kept.sha256 if kept else None
     generation = max(ledger.generation for ledger in loop._parts.ledgers.values())
-    claim = ack(Owner("yn-c1", generation), batch.agent, batch.epoch, settled, sha256, [])
+    standing = Standing(settled, sha256, [], Settled(), batch.v)
+    claim = ack(Owner("yn-c1", generation), batch.agent, batch.epoch, standing, batch.sent_ms)
     loop._subscriber.publish(topic(parse_topic(message.topic)[0], batch.agent, "ack"), encode_ack(claim))
     return batch.seq not in index.settled(batch.agent, batch.epoch)
 

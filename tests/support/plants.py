@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pue.contract import topology, wire
+from pue.contract import topology, wire, wire_v1
 from pue.contract.canonical import ZERO_HASH
+from pue.contract.configuration import ConfigInParts
 from pue.contract.signing import Signer
 from pue.contract.topology import Topology, sign_topology
 from pue.contract.wire import SignedLine, epoch_id
@@ -79,11 +80,12 @@ class FakeAgent:
     def configure(
         self, at_ms: int = START_MS, unit: str = "Wh", ct: str = "1", profile: str = "text", **changes: object
     ) -> SignedLine:
+        """A configuration in one batch, as version 1 of the wire has it; batches of both versions may name it."""
         config = wire.Config(
             poll_ms=15_000,
-            meters=[wire.Meter(meter=m, profile="p", address="a", serial="SN", ct=ct) for m in self.meters],
+            meters=[wire_v1.Meter(meter=m, profile="p", address="a", serial="SN", ct=ct) for m in self.meters],
             points=[
-                wire.Point(meter=m, quantity=q, unit="W" if q == "power" else unit, exponent=0)
+                wire_v1.Point(meter=m, quantity=q, unit="W" if q == "power" else unit, exponent=0)
                 for m in self.meters
                 for q in self.quantities
             ],
@@ -91,8 +93,40 @@ class FakeAgent:
             software="test",
         )
         self.config_digest = wire.config_digest(config)
-        signed = self.append(wire.ConfigBatch(body=config, **self.header(at_ms, **changes)))  # type: ignore[arg-type]  # fields a test chooses
+        header = self.header(at_ms, **{"v": wire_v1.VERSION, **changes})
+        signed = self.append(wire.ConfigBatchV1(body=config, **header))  # type: ignore[arg-type]  # fields a test chooses
         self.config = signed.sha256
+        return signed
+
+    def parts(self, unit: str = "Wh", ct: str = "1", profile: str = "text") -> ConfigInParts:
+        """A configuration in parts: each meter behind a link of its own."""
+        links = [
+            wire.LinkPart(
+                link=f"link-{m}",
+                meters=[
+                    wire.LinkMeter(
+                        meter=m, profile="p", address="a", serial="SN", firmware="", ct=ct, pt="1", side="",
+                        points=[
+                            wire.LinkPoint(
+                                quantity=q, unit="W" if q == "power" else unit, scale="1", period_ms=15_000,
+                                registers=["3:0:2"], has_source_time=False,
+                            )
+                            for q in self.quantities
+                        ],
+                    )
+                ],
+            )
+            for m in self.meters
+        ]  # fmt: skip
+        return ConfigInParts.of(self.site, self.agent, "test", {"p": profile}, links)
+
+    def configure_in_parts(self, config: ConfigInParts | None = None, at_ms: int = START_MS) -> list[SignedLine]:
+        """Sign every part, then the manifest, which data names from now on."""
+        config = config or self.parts()
+        bodies = [*config.parts.values(), config.manifest]
+        self.config = None
+        signed = [self.append(wire.ConfigBatch(body=body, **self.header(at_ms))) for body in bodies]  # type: ignore[arg-type]  # fields a test chooses
+        self.config = self.config_digest = config.digest
         return signed
 
     def event(self, event: wire.Event, at_ms: int = START_MS, **changes: object) -> SignedLine:
@@ -107,8 +141,8 @@ class FakeAgent:
         **changes: object,
     ) -> SignedLine:
         """One data batch: row i was asked at times_ms[i] - 20 and answered at times_ms[i]."""
-        body = wire.Readings(
-            base_ms=min(times_ms) - 20,
+        body = wire.Readings.of(
+            min(times_ms) - 20,
             point=list(points or [0] * len(times_ms)),
             t0=[t - min(times_ms) for t in times_ms],
             dt=[20] * len(times_ms),

@@ -8,8 +8,9 @@ from pathlib import Path
 from agent.chain import Sealer
 from agent.mqtt import BrokerEvent, Closed
 from agent.spool import Spool
+from pue.contract.configuration import ConfigInParts
 from pue.contract.signing import Signer
-from pue.contract.wire import Config, Meter, Point, Readings, SignedLine, unpack
+from pue.contract.wire import Readings, SignedLine, unpack
 
 SIGNER = Signer.generate()
 EPOCH = "019000000000aaaaaaaa"
@@ -33,18 +34,13 @@ class FakeClock:
         self.mono += round(seconds * 1e9)
 
 
-def config(poll_ms: int = 15_000) -> Config:
-    return Config(
-        poll_ms=poll_ms,
-        meters=[Meter(meter="m", profile="p", address="a", serial="s")],
-        points=[Point(meter="m", quantity="energy_import", unit="Wh", exponent=0)],
-        profiles={"p": "text"},
-        software="test",
-    )
+def config(software: str = "test") -> ConfigInParts:
+    """A configuration without parts: one batch, so that a test's first readings are batch 2."""
+    return ConfigInParts.of("km01", "km01-a1", software, {}, [])
 
 
 def readings(count: int) -> Readings:
-    return Readings(base_ms=1000, point=[0], t0=[0], dt=[1], raw=[f"{count:04x}"], count=[count], quality=[0])
+    return Readings.of(1000, point=[0], t0=[0], dt=[1], raw=[f"{count:04x}"], count=[count], quality=[0])
 
 
 def make_spool(folder: Path, clock: FakeClock | None = None, max_mb: int = 64) -> Spool:

@@ -21,10 +21,10 @@ from agent.logs import JsonLines, report_loop_trouble
 from agent.plan import make_plan
 from agent.poll import Reading
 from agent.settings import load_settings
-from agent.spool import Key, Spool
+from agent.spool import Spool
 from pue.contract.errors import Fatal, Retry
 from pue.contract.quality import Quality
-from pue.contract.wire import ClockJump, DataBatch, EventBatch, decode_batch, unpack
+from pue.contract.wire import ClockJump, DataBatch, EventBatch, NotKept, Readings, decode_batch, unpack
 from tests.unit.agent.fakes import EPOCH, FakeClock, started_spool
 from tests.unit.agent.test_settings import GOOD, write
 
@@ -93,7 +93,7 @@ def test_a_full_spool_is_said_once_and_taken_up_again_when_there_is_room(
     with caplog.at_level(logging.INFO, "agent"):
         for _ in range(300):
             agent._keep([reading(os.urandom(400).hex()) for _ in range(40)])
-            if agent._full:
+            if agent._lost:
                 break
         agent._keep([reading()])
         assert caplog.text.count("readings are lost") == 1
@@ -102,7 +102,10 @@ def test_a_full_spool_is_said_once_and_taken_up_again_when_there_is_room(
         spool.settle(EPOCH, [(1, head.seq)], head.seq)
         agent._keep([reading()])
     assert "takes readings again" in caplog.text
-    assert spool.unsettled(None, 10) == [Key(EPOCH, head.seq + 1)]
+    said, kept = (decode_batch(unpack(spool.payload(key)).line).body for key in spool.unsettled(None, 10))
+    assert isinstance(said, NotKept)
+    assert (said.cycles, "spool_max_mb" in said.reason) == (2, True)
+    assert isinstance(kept, Readings)
 
 
 def test_readings_that_are_kept_are_not_called_lost_because_old_ones_cannot_be_deleted(

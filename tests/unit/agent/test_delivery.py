@@ -62,7 +62,7 @@ def test_without_ack_a_batch_is_sent_again_after_a_doubling_time() -> None:
         assert not delivery.expire(now_s + rto_s - 0.001)
         assert delivery.expire(now_s + rto_s)
         assert delivery.cursor is None
-        assert not delivery.is_flying(key(1))
+        assert not delivery.is_pending(key(1))
         now_s += rto_s
 
 
@@ -73,7 +73,7 @@ def test_acks_for_live_batches_do_not_hide_that_an_older_one_was_lost() -> None:
         delivery.sent(key(seq), seq / 10, is_backfill=False)
         delivery.acknowledged("e", [(seq, seq)], seq / 10)
     assert delivery.expire(2.0)
-    assert not delivery.is_flying(key(1))
+    assert not delivery.is_pending(key(1))
 
 
 def test_a_batch_that_is_never_confirmed_is_sent_ever_less_often_while_others_are() -> None:
@@ -81,7 +81,7 @@ def test_a_batch_that_is_never_confirmed_is_sent_ever_less_often_while_others_ar
     sent_at = []
     for now_s in range(200):
         delivery.expire(now_s)
-        if not delivery.is_flying(key(1)):
+        if not delivery.is_pending(key(1)):
             delivery.sent(key(1), now_s, is_backfill=True)
             sent_at.append(now_s)
         delivery.sent(key(1000 + now_s), now_s, is_backfill=False)
@@ -96,7 +96,7 @@ def test_the_first_ack_after_silence_has_everything_else_sent_again_at_once() ->
         delivery.expire(now_s + 4)
     send(delivery, range(1, 4), backfill=True, now_s=6.0)
     delivery.acknowledged("e", [(1, 1)], 7.0)
-    assert not any(delivery.is_flying(key(seq)) for seq in (1, 2, 3))
+    assert not any(delivery.is_pending(key(seq)) for seq in (1, 2, 3))
     delivery.sent(key(2), 7.0, is_backfill=True)
     assert delivery.wait_s(7.0) == 2.0
 
@@ -114,7 +114,7 @@ def test_a_new_connection_starts_from_the_oldest_with_an_empty_window() -> None:
     send(delivery, range(5), backfill=True)
     delivery.passed(key(4))
     delivery.disconnected()
-    assert not delivery.is_flying(key(1))
+    assert not delivery.is_pending(key(1))
     delivery.connected()
     assert delivery.cursor is None
     assert delivery.backfill_room() == 10
@@ -133,3 +133,30 @@ def test_attempts_to_connect_are_spaced_from_half_a_second_to_thirty() -> None:
     assert [delay.take_s() for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     delay.reset()
     assert delay.take_s() == 0.5
+
+
+def test_what_the_collector_holds_is_kept_and_not_sent_again_until_it_lets_go() -> None:
+    delivery = connected()
+    send(delivery, range(1, 6), backfill=True)
+    delivery.passed(key(5))
+    delivery.hold("e", ((2, 3),))
+    assert [delivery.is_pending(key(seq)) for seq in range(1, 6)] == [True] * 5
+    assert delivery.expire(2.0)
+    assert [delivery.is_pending(key(seq)) for seq in range(1, 6)] == [False, True, True, False, False]
+    delivery.passed(key(5))
+    delivery.hold("e", ())
+    assert delivery.cursor is None
+    assert not delivery.is_pending(key(2))
+
+
+def test_while_the_collector_is_away_the_broker_is_given_one_batch_and_no_more() -> None:
+    delivery = connected()
+    delivery.is_awaited = True
+    assert delivery.may_send_live()
+    assert delivery.backfill_room() == 1
+    send(delivery, range(1, 2), backfill=True)
+    assert not delivery.may_send_live()
+    assert delivery.backfill_room() == 0
+    delivery.is_awaited = False
+    assert delivery.may_send_live()
+    assert delivery.backfill_room() == 9

@@ -51,7 +51,7 @@ def test_an_answer_ends_the_pause_and_a_wrong_answer_is_an_answer() -> None:
 
 
 def point(index: int = 0, *, is_counter: bool = True, type_name: str = "u16") -> PlannedPoint:
-    return PlannedPoint(index, "energy_import", RegisterCode(type_name, 0), is_counter)
+    return PlannedPoint(index, "energy_import", "Wh", RegisterCode(type_name, 0), is_counter)
 
 
 def decoded(*raws: str, is_counter: bool = True, type_name: str = "u16") -> list[Reading]:
@@ -137,7 +137,7 @@ def poller(clock: FakeClock, poll_ms: int, *links: Link, meters: int = 3) -> Pol
         table = LinkTable(id=f"l{at}", transport="modbus-tcp", host="h")
         read = RegisterRead(3, 0, 1, (Part(0, 0, 1),))
         planned.append(PlannedLink(table, tuple(PlannedMeter(f"m{n}", n, (point(n),), (read,)) for n in names)))
-    return Poller(Plan(tuple(planned), config(poll_ms)), {f"l{at}": link for at, link in enumerate(links)}, clock)
+    return Poller(Plan(tuple(planned), poll_ms, config()), {f"l{at}": link for at, link in enumerate(links)}, clock)
 
 
 def test_a_dead_unit_costs_the_others_one_timeout_per_pause_and_is_reported_in_every_cycle() -> None:
@@ -189,7 +189,7 @@ def test_a_bus_too_slow_for_the_period_starves_nobody_and_says_who_was_not_read(
     under_test = poller(clock, 1_000, link)
     missed: list[int] = []
     for _ in range(3):
-        missed += [reading.point for reading in asyncio.run(under_test.poll()) if reading.quality == Quality.TIMEOUT]
+        missed += [reading.point for reading in asyncio.run(under_test.poll()) if reading.quality == Quality.NOT_ASKED]
     assert sorted(missed) == [0, 1, 2]
 
 

@@ -254,9 +254,9 @@ def test_an_ack_that_does_not_fit_our_chain_starts_a_new_epoch_and_sends_everyth
         sent = [decode_batch(signed.line) for signed in bench.session.sent]
         fresh = [batch for batch in sent if batch.epoch == epoch]
         assert [batch.seq for batch in fresh] == [1, 2, 3, 4, 5]
-        assert isinstance(fresh[1], EventBatch)
-        assert isinstance(fresh[1].body, Restored)
-        assert (fresh[1].body.old_epoch, fresh[1].body.head_seq, fresh[1].body.ack_upto) == (EPOCH, 3, upto)
+        assert isinstance(fresh[0], EventBatch)
+        assert isinstance(fresh[0].body, Restored)
+        assert (fresh[0].body.old_epoch, fresh[0].body.head_seq, fresh[0].body.ack_upto) == (EPOCH, 3, upto)
         assert [batch.body.count for batch in fresh if isinstance(batch, DataBatch)] == [[1], [2]]
         await bench.ack(upto, sha=sha)
         assert bench.spool.head.epoch == epoch

@@ -12,6 +12,7 @@ import pytest
 from agent.chain import new_epoch_id
 from agent.spool import Key, Spool
 from pue.contract.canonical import ZERO_HASH
+from pue.contract.configuration import ConfigInParts
 from pue.contract.errors import Fatal, Reject, Retry
 from pue.contract.wire import (
     Batch,
@@ -19,6 +20,8 @@ from pue.contract.wire import (
     ConfigBatch,
     DataBatch,
     EventBatch,
+    LinkPart,
+    ProfilePart,
     Readings,
     Restored,
     decode_batch,
@@ -54,7 +57,7 @@ def test_the_first_batch_of_an_epoch_is_its_configuration(spool: Spool) -> None:
     first = batch(spool, Key(EPOCH, 1))
     assert isinstance(first, ConfigBatch)
     assert first.prev == ZERO_HASH
-    assert first.body == config()
+    assert first.body == config().manifest
 
 
 def test_every_batch_names_the_one_before_it_and_its_configuration(spool: Spool) -> None:
@@ -62,16 +65,41 @@ def test_every_batch_names_the_one_before_it_and_its_configuration(spool: Spool)
     signed = [unpack(spool.payload(key)) for key in keys(1, 2, 3)]
     batches = [decode_batch(line.line) for line in signed]
     assert [item.prev for item in batches] == [ZERO_HASH, signed[0].sha256, signed[1].sha256]
-    assert [item.config for item in batches] == [None, signed[0].sha256, signed[0].sha256]
+    assert [item.config for item in batches] == [None, config().digest, config().digest]
     assert [item.seq for item in batches] == [1, 2, 3]
 
 
 def test_an_unchanged_configuration_is_not_appended_again_and_a_changed_one_is(spool: Spool) -> None:
     assert spool.configure(config()) == []
-    assert spool.configure(config(poll_ms=1000)) == keys(2)
+    assert spool.configure(config("other")) == keys(2)
     spool.append([readings(1)])
-    changed = unpack(spool.payload(Key(EPOCH, 2))).sha256
-    assert batch(spool, Key(EPOCH, 3)).config == changed
+    assert batch(spool, Key(EPOCH, 3)).config == config("other").digest
+
+
+def parts(*links: str, profile: str = "text") -> ConfigInParts:
+    """A configuration with a profile and some links without meters."""
+    pieces = [LinkPart(link=link, meters=[]) for link in links]
+    return ConfigInParts.of("km01", "km01-a1", "test", {"p": profile}, pieces)
+
+
+def test_a_part_is_sent_once_and_again_only_when_it_changed(spool: Spool) -> None:
+    def sent(config: ConfigInParts) -> list[object]:
+        return [batch(spool, key).body for key in spool.configure(config)]
+
+    profile = ProfilePart(profile="p", text="text")
+    other = ProfilePart(profile="p", text="another text")
+    first, second = LinkPart(link="a", meters=[]), LinkPart(link="b", meters=[])
+    assert sent(parts("a")) == [profile, first, parts("a").manifest]
+    assert sent(parts("a", "b")) == [second, parts("a", "b").manifest]
+    assert sent(parts("a")) == [parts("a").manifest]
+    assert sent(parts("a", profile="another text")) == [other, parts("a", profile="another text").manifest]
+
+
+def test_a_part_that_only_an_epoch_before_has_is_sent_again(spool: Spool) -> None:
+    """The collector may not have that epoch."""
+    spool.configure(parts("a"))
+    spool.fork(EPOCH, NEXT, config(), restored())
+    assert spool.configure(parts("a")) == keys(3, 4, 5, epoch=NEXT)
 
 
 def test_what_was_appended_is_there_after_reopening_and_the_chain_goes_on(tmp_path: Path) -> None:
@@ -85,8 +113,8 @@ def test_what_was_appended_is_there_after_reopening_and_the_chain_goes_on(tmp_pa
 
 
 def test_a_cycle_is_kept_whole_or_not_at_all(spool: Spool) -> None:
-    too_large = Readings(
-        base_ms=0, point=[0] * 400, t0=[0] * 400, dt=[0] * 400, raw=["00" * 500] * 400, count=[1] * 400,
+    too_large = Readings.of(
+        0, point=[0] * 400, t0=[0] * 400, dt=[0] * 400, raw=["00" * 500] * 400, count=[1] * 400,
         quality=[0] * 400,
     )  # fmt: skip
     with pytest.raises(Reject):
@@ -204,23 +232,24 @@ def restored() -> Restored:
     return Restored(old_epoch=EPOCH, head_seq=3, ack_upto=9, ack_sha256=ZERO_HASH, reason="test")
 
 
-def test_a_new_epoch_begins_with_its_configuration_and_the_reason_and_continues_the_chain(spool: Spool) -> None:
+def test_a_new_epoch_begins_with_the_reason_and_its_configuration_and_continues_the_chain(spool: Spool) -> None:
     spool.append([readings(1)])
     last = unpack(spool.payload(Key(EPOCH, 2))).sha256
     assert spool.fork(EPOCH, NEXT, config(), restored()) == keys(1, 2, epoch=NEXT)
     first, second = batch(spool, Key(NEXT, 1)), batch(spool, Key(NEXT, 2))
-    assert isinstance(first, ConfigBatch)
+    assert isinstance(first, EventBatch)
+    assert first.body == restored()
     assert (first.prev, first.prev_epoch) == (last, EPOCH)
-    assert isinstance(second, EventBatch)
-    assert second.body == restored()
+    assert isinstance(second, ConfigBatch)
+    assert second.body == config().manifest
 
 
 def test_what_the_collector_did_not_confirm_is_signed_anew_and_points_at_its_own_configuration(spool: Spool) -> None:
     spool.append([readings(1)])
-    spool.configure(config(poll_ms=1000))
+    spool.configure(config("other"))
     spool.append([readings(2), ClockJump(at_ms=1, step_ms=5000)])
     spool.settle(EPOCH, [(1, 2)], 2)
-    spool.fork(EPOCH, NEXT, config(poll_ms=1000), restored())
+    spool.fork(EPOCH, NEXT, config("other"), restored())
     assert spool.unsettled(None, 10) == keys(1, 2, epoch=NEXT), "batches of a left epoch are not sent under its name"
     carried = spool.carry()
     assert carried == keys(3, 4, 5, epoch=NEXT)
@@ -228,11 +257,11 @@ def test_what_the_collector_did_not_confirm_is_signed_anew_and_points_at_its_own
     assert isinstance(copied, ConfigBatch)
     assert isinstance(data, DataBatch)
     assert data.body == readings(2)
-    assert data.config == unpack(spool.payload(Key(NEXT, 3))).sha256
+    assert data.config == config("other").digest
     assert isinstance(event, EventBatch)
     assert spool.carry() == []
     spool.append([readings(3)])
-    assert batch(spool, Key(NEXT, 6)).config == unpack(spool.payload(Key(NEXT, 1))).sha256
+    assert batch(spool, Key(NEXT, 6)).config == config("other").digest
 
 
 def test_readings_whose_configuration_was_confirmed_keep_naming_it(spool: Spool) -> None:
@@ -240,7 +269,7 @@ def test_readings_whose_configuration_was_confirmed_keep_naming_it(spool: Spool)
     spool.settle(EPOCH, [(1, 1)], 1)
     spool.fork(EPOCH, NEXT, config(), restored())
     (key,) = spool.carry()
-    assert batch(spool, key).config == unpack(spool.payload(Key(EPOCH, 1))).sha256
+    assert batch(spool, key).config == config().digest
 
 
 def test_a_carried_batch_is_deleted_only_when_its_new_form_is_confirmed(spool: Spool) -> None:
@@ -281,8 +310,8 @@ def test_a_new_epoch_sorts_after_the_running_one_even_when_the_clock_was_set_bac
 
 def fill(spool: Spool) -> int:
     """Append until the spool refuses; returns how many batches it took."""
-    body = Readings(
-        base_ms=0, point=[0] * 100, t0=[0] * 100, dt=[0] * 100, raw=[os.urandom(200).hex() for _ in range(100)],
+    body = Readings.of(
+        0, point=[0] * 100, t0=[0] * 100, dt=[0] * 100, raw=[os.urandom(200).hex() for _ in range(100)],
         count=[1] * 100, quality=[0] * 100,
     )  # fmt: skip
     for taken in range(1000):

@@ -18,20 +18,21 @@ from collector.admit import (
     Duplicate,
     Gate,
     Kept,
-    KeptConfig,
     Refuse,
     Route,
     admit,
 )
+from collector.configs import KeptConfig
 from collector.database import connect
 from collector.index import Index
 from collector.topology import Enrolled
+from pue.contract.configuration import Configuration
 from pue.contract.errors import RejectReason
 from pue.contract.signing import Signer
 from pue.contract.wire import (
     MAX_SEQ,
     ClockJump,
-    ConfigBatch,
+    ConfigBatchV1,
     Dropped,
     Handover,
     ManualReading,
@@ -58,8 +59,8 @@ class Memory:
     def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
         return self.batches.get((agent, epoch, seq))
 
-    def config(self, sha256: str) -> KeptConfig | None:
-        return self.configs.get(sha256)
+    def config(self, name: str) -> KeptConfig | None:
+        return self.configs.get(name)
 
     def newest_epoch(self, agent: str) -> str | None:
         return max((epoch for name, epoch, _ in self.batches if name == agent), default=None)
@@ -70,8 +71,9 @@ class Memory:
     def keep(self, signed: SignedLine) -> None:
         batch = decode_batch(signed.line)
         self.batches[batch.agent, batch.epoch, batch.seq] = Kept(signed.sha256, batch.prev)
-        if isinstance(batch, ConfigBatch):
-            self.configs[signed.sha256] = KeptConfig.of(batch)
+        if isinstance(batch, ConfigBatchV1):
+            setup = Configuration.of_one_batch(batch.body)
+            self.configs[signed.sha256] = KeptConfig(batch.site, batch.agent, setup)
 
 
 @pytest.fixture
@@ -191,7 +193,7 @@ def test_a_gap_that_ends_before_it_begins_is_refused(agent: FakeAgent, memory: M
 
 
 def test_a_later_version_waits_for_an_upgrade(agent: FakeAgent, memory: Memory) -> None:
-    line = agent.read([START_MS], [1]).line.replace(b'"v":1', b'"v":9')
+    line = agent.read([START_MS], [1]).line.replace(b'"v":2', b'"v":9')
     signed = SignedLine(line, agent.signer.sign(line))
     assert reason(admit(signed, ROUTE, gate(agent, memory))) == (RejectReason.UNSUPPORTED_VERSION, False)
 

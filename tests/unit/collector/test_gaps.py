@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collector.gaps import MAX_RANGES, Owner, Settled, ack, settle
+from dataclasses import replace
+
+from collector.gaps import MAX_RANGES, Owner, Settled, Standing, ack, settle
 from pue.contract.canonical import ZERO_HASH
 
 OWNER = Owner("yn-c1", 3)
@@ -35,12 +37,15 @@ def test_a_declared_range_swallows_what_lies_in_it() -> None:
 
 def test_the_ack_names_the_hash_of_upto_or_zeros_when_it_was_not_kept() -> None:
     settled = settle([1, 2, 4])
-    sent = ack(OWNER, "km01-a1", EPOCH, settled, "a" * 64, [(2, "unknown_meter")])
+    standing = Standing(settled, "a" * 64, [(2, "unknown_meter")], settle([7, 8]), 2)
+    sent = ack(OWNER, "km01-a1", EPOCH, standing, 99)
+    assert (sent.v, sent.held, sent.time_ms) == (2, [(7, 8)], 99)
     assert (sent.upto, sent.sha256, sent.ranges, sent.generation) == (2, "a" * 64, [(4, 4)], 3)
     assert sent.refused == [(2, "unknown_meter")]
-    assert ack(OWNER, "km01-a1", EPOCH, settled, None, []).sha256 == ZERO_HASH
+    assert ack(OWNER, "km01-a1", EPOCH, replace(standing, upto_sha256=None), 99).sha256 == ZERO_HASH
 
 
 def test_an_ack_stays_small_however_torn_the_epoch_is() -> None:
     torn = settle(range(1, 10_000, 2))
-    assert len(ack(OWNER, "km01-a1", EPOCH, torn, None, []).ranges) == MAX_RANGES
+    sent = ack(OWNER, "km01-a1", EPOCH, Standing(torn, None, [], torn, 2), 99)
+    assert (len(sent.ranges), len(sent.held)) == (MAX_RANGES, MAX_RANGES)

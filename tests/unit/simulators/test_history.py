@@ -13,7 +13,7 @@ from pue.contract import wire
 from pue.contract.quality import Quality
 from pue.contract.series import SLOT_MS
 from pue.contract.signing import Signer
-from simulators.history import batches, cycle_times, write_history
+from simulators.history import approved_config, batches, cycle_times, write_history
 from simulators.plant import DAY_MS
 from tests.unit.simulators.worlds import UNTIL_MS, world
 
@@ -40,19 +40,22 @@ def test_every_signature_holds_and_the_chain_is_unbroken(site: str) -> None:
 
 
 def test_it_begins_with_a_configuration_and_ends_with_the_hand_over() -> None:
-    first, *days, last = opened("km01")
-    assert isinstance(first, wire.ConfigBatch)
-    assert all(isinstance(day, wire.DataBatch) and day.config == lines("km01")[0].sha256 for day in days)
+    batches = opened("km01")
+    configs = [batch.body for batch in batches if isinstance(batch, wire.ConfigBatch)]
+    _, *days, last = batches[len(configs) - 1 :]
+    assert wire.config_digest(configs[-1]) == approved_config(world()["km01"])
+    assert all(isinstance(day, wire.DataBatch) and day.config == wire.config_digest(configs[-1]) for day in days)
     assert isinstance(last, wire.EventBatch)
     assert isinstance(last.body, wire.Handover)
     assert last.body.next_epoch == world()["km01"].live_epoch > last.epoch
 
 
 def test_the_configuration_carries_whole_profiles() -> None:
-    config = opened("hh01")[0]
-    assert isinstance(config, wire.ConfigBatch)
-    assert {meter.profile for meter in config.body.meters} == set(config.body.profiles)
-    assert all("[quantity.energy_import]" in text for text in config.body.profiles.values())
+    parts = [batch.body for batch in opened("hh01") if isinstance(batch, wire.ConfigBatch)]
+    texts = {part.profile: part.text for part in parts if isinstance(part, wire.ProfilePart)}
+    meters = [meter for part in parts if isinstance(part, wire.LinkPart) for meter in part.meters]
+    assert {meter.profile for meter in meters} == set(texts)
+    assert all("[quantity.energy_import]" in text for text in texts.values())
 
 
 def test_it_covers_400_days_every_quarter_of_an_hour_and_ends_now() -> None:

@@ -8,7 +8,8 @@ from pue.contract.quality import NO_VALUE, Flag, Quality
 def test_quality_bits_stay_where_they_are() -> None:
     assert {bit.name: bit.value for bit in Quality} == {
         "TIMEOUT": 1, "NO_LINK": 2, "EXCEPTION": 4, "UNSUPPORTED": 8, "SENTINEL": 16, "MALFORMED": 32, "RANGE": 64,
-        "CLOCK_UNSYNCED": 256, "BACKWARDS": 512, "OUT_OF_BAND": 1024, "IMPLAUSIBLE": 2048,
+        "NOT_ASKED": 128, "CLOCK_UNSYNCED": 256, "BACKWARDS": 512, "OUT_OF_BAND": 1024, "IMPLAUSIBLE": 2048,
+        "STALE": 4096, "RELAYED": 8192, "FREEZE": 16384,
     }  # fmt: skip
     assert NO_VALUE == 255
 

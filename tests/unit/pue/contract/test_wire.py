@@ -15,11 +15,11 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pue.contract import wire
+from pue.contract import wire, wire_v1
 from pue.contract.errors import Reject, RejectReason
 from pue.contract.signing import Signer
 
-GOLDEN = Path(__file__).parents[3] / "golden" / "wire" / "v1"
+GOLDEN = Path(__file__).parents[3] / "golden" / "wire"
 SEED = base64.b64encode(bytes(range(32))).decode()
 SIGNER = Signer.from_text(SEED)
 EPOCH = wire.epoch_id(1_700_000_000_000, "0badcafe")
@@ -28,8 +28,8 @@ EPOCH = wire.epoch_id(1_700_000_000_000, "0badcafe")
 def readings(**changes: object) -> wire.Readings:
     columns: dict[str, object] = {
         "base_ms": 1_700_000_000_000,
-        "point": [0, 1],
-        "t0": [0, 7],
+        "point_step": [0, 1],
+        "t0_step": [0, 7],
         "dt": [4, 1000],
         "raw": ["000000000001e240", ""],
         "count": [123456, None],
@@ -91,12 +91,12 @@ def test_key_id_is_half_of_the_public_keys_hash() -> None:
 
 def test_golden_file_of_version_1_reads_as_it_was_written() -> None:
     """The file was written once by an independent script and is kept for every later decoder."""
-    expected = json.loads((GOLDEN / "expected.json").read_text())
-    with gzip.open(GOLDEN / "chain.batches.gz") as file:
+    expected = json.loads((GOLDEN / "v1" / "expected.json").read_text())
+    with gzip.open(GOLDEN / "v1" / "chain.batches.gz") as file:
         signed = list(wire.read_lines(file))
     assert [one.sha256 for one in signed] == expected["sha256"]
     opened = [wire.open_batch(one, SIGNER.verifier) for one in signed]
-    assert [type(one).__name__ for one in opened] == expected["kinds"]
+    assert [type(one).__name__.removesuffix("V1") for one in opened] == expected["kinds"]
     assert [one.prev for one in opened] == ["0" * 64, *expected["sha256"][:-1]]
     data = opened[1]
     assert isinstance(data, wire.DataBatch)
@@ -165,7 +165,12 @@ def test_decompression_stops_at_the_limit() -> None:
 def test_too_large_batch_is_refused_when_sealed_and_when_read() -> None:
     many = 20_000
     body = readings(
-        point=[0] * many, t0=[0] * many, dt=[0] * many, raw=["00" * 8] * many, count=[1] * many, quality=[0] * many
+        point_step=[0] * many,
+        t0_step=[0] * many,
+        dt=[0] * many,
+        raw=["00" * 8] * many,
+        count=[1] * many,
+        quality=[0] * many,
     )
     with pytest.raises(Reject, match="too_large"):
         wire.seal(batch(body=body), SIGNER)
@@ -173,7 +178,7 @@ def test_too_large_batch_is_refused_when_sealed_and_when_read() -> None:
 
 
 def test_other_version_is_named() -> None:
-    line = wire.seal(batch(), SIGNER).line.replace(b'"v":1', b'"v":9')
+    line = wire.seal(batch(), SIGNER).line.replace(b'"v":2', b'"v":9')
     assert refused(line) is RejectReason.UNSUPPORTED_VERSION
 
 
@@ -184,9 +189,11 @@ def test_other_version_is_named() -> None:
         b"null",
         b"[]",
         b'{"v":1}',
+        b'{"v":2}',
         b'{"v":"1"}',
         b"\xff\xfe",
         b'{"v":1,"kind":"gossip"}',
+        b'{"v":2,"kind":"gossip"}',
         wire.seal(batch(), SIGNER).line.replace(b'"alg"', b'"algo"'),
         wire.seal(batch(), SIGNER).line.replace(b'"seq":2', b'"seq":0'),
         wire.seal(batch(), SIGNER).line.replace(b'"seq":2', b'"seq":2.5'),
@@ -202,9 +209,15 @@ def test_line_that_does_not_fit_is_malformed(line: bytes) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"point": [0]},
-        {"t0": [0, 1, 2]},
-        {"t0": [-1, 1]},
+        {"point_step": [0]},
+        {"t0_step": [0, 1, 2]},
+        {"t0_step": [-1, 1]},
+        {"point_step": [-1, 1]},
+        {"point_step": [1, -2]},
+        {"point_step": [1 << 62, 0]},
+        {"t0_step": [(1 << 62) - 1, 1]},
+        {"source": [1]},
+        {"source": ["1", None]},
         {"count": [None, None]},
         {"count": [1, 2]},
         {"count": [1 << 62, None]},
@@ -237,6 +250,10 @@ EVENTS: list[wire.Event] = [
     wire.Dropped(epoch=EPOCH, from_seq=1, to_seq=4, reason="disk full"),
     wire.Restored(old_epoch=EPOCH, head_seq=1, ack_upto=4, ack_sha256="0" * 64, reason="spool restored"),
     wire.Handover(next_epoch=EPOCH, reason="live"),
+    wire.NotKept(from_ms=1, to_ms=2, cycles=3, reason="disk full"),
+    wire.Identity(at_ms=1, meter="main-a", serial="SN1", ct="2000/5", pt=None, raw={"3:130:2": "00000001"}),
+    wire.KeyChange(old_key="0123456789abcdef", last_epoch=EPOCH, last_seq=9, last_sha256="ab" * 32, reason="yearly"),
+    wire.CheckpointSeen(at_ms=1, checkpoint="registry.example\n5\nq2w=\n"),
 ]  # fmt: skip
 
 
@@ -247,16 +264,18 @@ def test_every_event_comes_back(event: wire.Event) -> None:
     assert wire.decode_batch(wire.seal(sent, SIGNER).line) == sent
 
 
-def config(**changes: object) -> wire.ConfigBatch:
+def config(**changes: object) -> wire.ConfigBatchV1:
     fields: dict[str, object] = {
         "poll_ms": 15_000,
-        "meters": [wire.Meter(meter="main-a", profile="p1", address="modbus-tcp://h:502/1", serial="S", ct="2000/5")],
-        "points": [wire.Point(meter="main-a", quantity="energy_import", unit="Wh", exponent=0)],
+        "meters": [
+            wire_v1.Meter(meter="main-a", profile="p1", address="modbus-tcp://h:502/1", serial="S", ct="2000/5")
+        ],
+        "points": [wire_v1.Point(meter="main-a", quantity="energy_import", unit="Wh", exponent=0)],
         "profiles": {"p1": "id = 'p1'"},
         "software": "pue-compliance 0.1.0",
     }
     header = {name: getattr(batch(), name) for name in wire.Header.__struct_fields__}
-    return wire.ConfigBatch(**header, body=wire.Config(**(fields | changes)))  # type: ignore[arg-type]  # fields a test chooses
+    return wire.ConfigBatchV1(**header | {"v": 1}, body=wire.Config(**(fields | changes)))  # type: ignore[arg-type]  # fields a test chooses
 
 
 def test_config_comes_back() -> None:
@@ -271,7 +290,7 @@ def test_what_is_approved_of_a_configuration_is_its_content() -> None:
 
 
 def test_config_point_of_an_unknown_meter_is_malformed() -> None:
-    stray = wire.Point(meter="main-b", quantity="power", unit="W", exponent=0)
+    stray = wire_v1.Point(meter="main-b", quantity="power", unit="W", exponent=0)
     assert refused(wire.seal(config(points=[stray]), SIGNER).line) is RejectReason.MALFORMED
 
 
@@ -282,9 +301,46 @@ def test_config_without_a_profiles_text_is_malformed() -> None:
 def test_ack_comes_back() -> None:
     ack = wire.Ack(
         collector="yn-c1", generation=3, agent="km01-a1", epoch=EPOCH, upto=7, sha256="ab" * 32, ranges=[(9, 12)],
-        refused=[(3, "malformed")],
+        refused=[(3, "malformed")], held=[(14, 15)], time_ms=5, root="cd" * 32, checkpoint="registry\n5\n",
     )  # fmt: skip
     assert wire.decode_ack(wire.encode_ack(ack)) == ack
+
+
+def test_an_agent_of_release_0_1_is_sent_the_fields_it_knows_and_no_other() -> None:
+    """It refuses an ack with any other field, and would send the same batches for ever."""
+    ack = wire.Ack(
+        v=1, collector="yn-c1", generation=3, agent="km01-a1", epoch=EPOCH, upto=7, sha256="ab" * 32, ranges=[(9, 12)],
+        refused=[(3, "malformed")], held=[(14, 15)], time_ms=5, root="cd" * 32,
+    )  # fmt: skip
+    known = {"v", "collector", "generation", "agent", "epoch", "upto", "sha256", "ranges", "refused"}
+    assert json.loads(wire.encode_ack(ack)).keys() == known
+    assert wire.decode_ack(wire.encode_ack(ack)) == msgspec.structs.replace(ack, held=[], time_ms=0, root=None)
+
+
+def test_fields_that_a_later_ack_adds_are_passed_over_and_in_version_1_refused() -> None:
+    ack = {
+        "v": 2, "collector": "yn-c1", "generation": 3, "agent": "km01-a1", "epoch": EPOCH, "upto": 7,
+        "sha256": "ab" * 32, "ranges": [], "refused": [], "weather": "rain",
+    }  # fmt: skip
+    assert wire.decode_ack(json.dumps(ack).encode()).upto == 7
+    with pytest.raises(Reject, match="weather"):
+        wire.decode_ack(json.dumps(ack | {"v": 1}).encode())
+
+
+def test_a_collectors_presence_comes_back_and_what_a_later_one_adds_is_passed_over() -> None:
+    presence = wire.Presence(collector="yn-c1", generation=3, state="offline", checkpoint=None)
+    assert wire.decode_presence(wire.encode_presence(presence)) == presence
+    more = json.loads(wire.encode_presence(presence)) | {"weather": "rain"}
+    assert wire.decode_presence(json.dumps(more).encode()) == presence
+    for payload in (b"", b"{}", b"\xff", json.dumps(more | {"state": "asleep"}).encode()):
+        with pytest.raises(Reject, match="collector's state does not fit"):
+            wire.decode_presence(payload)
+
+
+def test_no_agent_can_have_the_level_of_the_collectors_topic() -> None:
+    assert wire.presence_topic("s0") == "pue/v1/s0/_/state"
+    with pytest.raises(Reject, match="wrong_topic"):
+        wire.parse_topic(wire.presence_topic("s0"))
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"\xff", b'{"upto":-1}'])
@@ -324,7 +380,7 @@ def said(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def padded(bytes_of_json: int) -> wire.ConfigBatch:
+def padded(bytes_of_json: int) -> wire.ConfigBatchV1:
     """A config batch whose JSON line has exactly this length."""
     short = len(wire.seal(config(software=""), SIGNER).line)
     text = "x" * (bytes_of_json - short)
@@ -336,11 +392,12 @@ def test_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not() -> None
     assert len(signed.line) == 262_144
     assert wire.open_batch(wire.unpack(signed.payload()), SIGNER.verifier).seq == 2
     over = wire.SignedLine(signed.line + b" ", signed.signature)
+    bloated = wire.SignedLine(signed.line + b" " * 8200, signed.signature)
     assert said(lambda: wire.seal(padded(262_145), SIGNER)) == (
         "too_large: batch 2 of km01-a1 has 262145 bytes of JSON, more than 262144; append fewer readings to one batch"
     )
-    assert said(lambda: wire.unpack(over.payload())) == (
-        "too_large: message unpacks to more than 262233 bytes; append fewer readings"
+    assert said(lambda: wire.unpack(bloated.payload())) == (
+        "too_large: message unpacks to more than 270337 bytes; append fewer readings"
     )
     assert said(lambda: wire.decode_batch(over.line)) == "too_large: line of 262145 bytes exceeds 262144"
 
@@ -357,9 +414,24 @@ def test_a_signature_with_line_breaks_or_spaces_in_it_is_refused() -> None:
 
 @pytest.mark.parametrize("end", [b" \t", b"\r", b"X"])
 def test_a_batch_file_adds_and_takes_off_nothing_but_line_breaks(end: bytes) -> None:
-    line = wire.seal(batch(), SIGNER).line + end
-    signed = wire.SignedLine(line, b"A" * (88 - len(end)) + end)
+    signed = wire.SignedLine(wire.seal(batch(), SIGNER).line + end, b"A" * 88)
     assert next(wire.read_lines([signed.line + b"\n", signed.signature + b"\n"])) == signed
+
+
+@pytest.mark.parametrize("signature", [b"A" * 86 + b" \t", b"A" * 87 + b"\r", b"A" * 87, b"A" * 12, b"A" * 8196])
+def test_what_is_no_base64_of_a_signature_is_none(signature: bytes) -> None:
+    with pytest.raises(Reject, match="line 2 is not a signature"):
+        list(wire.read_lines([b"{}\n", signature + b"\n"]))
+    with pytest.raises(Reject, match="not a JSON line, a newline and a signature"):
+        wire.unpack(gzip.compress(b"{}\n" + signature))
+
+
+def test_a_longer_signature_of_another_algorithm_travels() -> None:
+    """ML-DSA-87 makes 4,627 bytes: who checks it has to know the algorithm, the container has not."""
+    signed = wire.SignedLine(b"{}", base64.b64encode(bytes(4627)))
+    assert wire.unpack(signed.payload()) == signed
+    file = b"".join(wire.write_lines([signed])).splitlines(keepends=True)
+    assert list(wire.read_lines(file)) == [signed]
 
 
 @pytest.mark.parametrize(
@@ -380,19 +452,19 @@ def test_each_refusal_names_thing_value_and_remedy() -> None:
         "malformed: message is not one whole gzip member; it was cut or joined in transit"
     )
     assert said(lambda: wire.unpack(zlib.compress(b"x"))).startswith("malformed: message of 9 bytes is not gzip")
-    assert said(lambda: wire.decode_batch(good.line.replace(b'"v":1', b'"v":9'))) == (
-        "unsupported_version: batch of version 9; this decoder reads (1,): upgrade the older side"
+    assert said(lambda: wire.decode_batch(good.line.replace(b'"v":2', b'"v":9'))) == (
+        "unsupported_version: batch of version 9; this decoder reads (1, 2): upgrade the older side"
     )
     assert said(lambda: wire.decode_batch(b"{}")).startswith("malformed: batch does not fit WIRE.md: ")
     assert said(lambda: wire.decode_ack(b"{}")).startswith("malformed: ack does not fit WIRE.md: ")
     assert said(lambda: wire.parse_topic("x")) == ("wrong_topic: topic 'x' is not pue/v1/{shard}/{agent}/{leaf}")
     assert said(lambda: wire.decode_batch(wire.seal(batch(config=None), SIGNER).line)) == (
-        "malformed: batch 2 has readings and names no config batch"
+        "malformed: batch 2 has readings and names no configuration"
     )
     assert said(lambda: wire.decode_batch(with_body(count=[None, None]))) == (
         "malformed: batch 2 row 0: count None does not go with quality 0"
     )
-    stray = wire.Point(meter="main-b", quantity="power", unit="W", exponent=0)
+    stray = wire_v1.Point(meter="main-b", quantity="power", unit="W", exponent=0)
     assert said(lambda: wire.decode_batch(wire.seal(config(points=[stray]), SIGNER).line)) == (
         "malformed: config point 0 names meter 'main-b', which it has not"
     )
@@ -404,9 +476,9 @@ def test_each_refusal_names_thing_value_and_remedy() -> None:
     )
 
 
-@pytest.mark.parametrize("column", ["point", "t0", "dt", "raw", "count"])
+@pytest.mark.parametrize("column", ["point_step", "t0_step", "dt", "raw", "count", "source"])
 def test_a_column_of_another_length_is_named(column: str) -> None:
-    short = {"point": [0], "t0": [0], "dt": [0], "raw": [""], "count": [1]}[column]
+    short = {"point_step": [0], "t0_step": [0], "dt": [0], "raw": [""], "count": [1], "source": [5]}[column]
     assert said(lambda: wire.decode_batch(with_body(**{column: short}))) == (
         f"malformed: batch 2: column {column} has 1 rows, quality has 2"
     )
