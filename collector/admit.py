@@ -12,7 +12,7 @@ import msgspec
 from collector.configs import KeptConfig
 from collector.incidents import Incident, IncidentKind
 from collector.topology import Enrolled
-from pue.contract.batches import Epoch, KeyId, LinkPart, Manifest, Name, Seq, TimeMs
+from pue.contract.batches import Epoch, KeyId, Manifest, Name, Seq, TimeMs
 from pue.contract.canonical import ZERO_HASH
 from pue.contract.errors import Reject, RejectReason
 from pue.contract.signing import Verifier
@@ -22,7 +22,6 @@ from pue.contract.wire import (
     MAX_SEQ,
     Batch,
     ClockJump,
-    Config,
     ConfigBatch,
     ConfigBatchV1,
     DataBatch,
@@ -33,7 +32,6 @@ from pue.contract.wire import (
     ManualReading,
     MeterReplaced,
     NotKept,
-    OutageDeclared,
     Restored,
     SignedLine,
     WitnessReading,
@@ -234,7 +232,7 @@ def _decide(signed: SignedLine, head: _Head, place: Place, route: Route | None, 
     batch = decode_batch(signed.line)
     _check_time(batch, gate.now_ms)
     _check_gap(batch)
-    _check_meters(batch, place.site, gate)
+    _check_bodies(batch, gate)
     return Commit(place, batch, sha256, tuple(_notices(batch, sha256, place, gate)))
 
 
@@ -279,32 +277,11 @@ def _check_gap(batch: Batch) -> None:
         )
 
 
-def _check_meters(batch: Batch, site: str, gate: Gate) -> None:
-    for meter in _meters(batch):
-        if (site, meter) not in gate.enrolled.meters:
-            raise Reject(
-                RejectReason.UNKNOWN_METER,
-                f"meter {meter!r} of site {site!r} is not in topology version {gate.enrolled.version}; "
-                "register it in compliance, then `pue-collector readmit`",
-            )
+def _check_bodies(batch: Batch, gate: Gate) -> None:
     if isinstance(batch, DataBatch):
         _check_config(batch, gate.known.config(batch.config or ""))
     if isinstance(batch, ConfigBatch) and isinstance(batch.body, Manifest):
         _check_manifest(batch, batch.body)
-
-
-def _meters(batch: Batch) -> Iterator[str]:
-    if isinstance(batch, ConfigBatch | ConfigBatchV1) and isinstance(batch.body, LinkPart | Config):
-        yield from (meter.meter for meter in batch.body.meters)
-    elif isinstance(batch, EventBatch):
-        yield from _meters_of(batch.body)
-
-
-def _meters_of(event: Event) -> Iterator[str]:
-    if isinstance(event, ManualReading | WitnessReading | MeterReplaced | Identity):
-        yield event.meter
-    elif isinstance(event, OutageDeclared):
-        yield from event.meters
 
 
 def _check_config(batch: DataBatch, config: KeptConfig | None) -> None:

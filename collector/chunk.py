@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.configs import AnyConfigBatch
-from collector.extract import COUNT, EARLIEST_MS, QUALITY, RECORD, T1, Points, batch_columns, typed_column
+from collector.extract import COUNT, EARLIEST_MS, QUALITY, RECORD, T1, Points, batch_columns, given_ms, typed_column
 from collector.incidents import Incident, IncidentKind
 from collector.store import has_value
+from collector.topology import Enrolled
 from pue.contract.series import SeriesKey
 from pue.contract.wire import Batch, DataBatch, EventBatch, ManualReading, WitnessReading
 from pue.energy.slots import Int64
@@ -46,6 +47,7 @@ class Chunk:
     readings: int = 0
     lost: list[tuple[str, int, int]] = field(default_factory=list)
     back: list[int] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
     waiting: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     configs: dict[str, AnyConfigBatch] = field(default_factory=dict)
     arrived: list[str] = field(default_factory=list)
@@ -65,11 +67,29 @@ class Chunk:
             self.report(IncidentKind.BAD_POINT, batch, words, words)
             columns = columns[:, inside]
             point = point[inside]
+        given = points.given(point, columns[T1])
+        if not given.all():
+            for meter in sorted({points.keys[index].meter for index in point[~given].tolist()}):
+                self._leave(record, batch, meter)
+            columns = columns[:, given]
+            point = point[given]
         points.rescale(point, columns)
         self._add(batch, self._numbers_of(points)[point], columns)
 
-    def add_typed(self, record: int, batch: EventBatch, event: ManualReading | WitnessReading) -> None:
+    def _leave(self, record: int, batch: Batch, meter: str) -> None:
+        """A meter that the registry does not give this agent: its readings wait until it does."""
+        self.waiting.setdefault(meter_name(batch.site, meter), []).append((self.shard, record))
+        words = f"meter {meter} of {batch.site} is not registered as read by {batch.agent} at the time: kept, not used"
+        self.report(IncidentKind.UNGIVEN_METER, batch, f"{batch.agent}/{meter}", words)
+
+    def add_typed(
+        self, record: int, batch: EventBatch, event: ManualReading | WitnessReading, enrolled: Enrolled
+    ) -> None:
         """A reading entered by a person."""
+        spans = given_ms(enrolled, batch.site, event.meter, batch.agent)
+        if not any(from_ms <= event.at_ms < to_ms for from_ms, to_ms in spans):
+            self._leave(record, batch, event.meter)
+            return
         key = SeriesKey(batch.site, event.meter, event.quantity)
         self._add(batch, np.array([self._number(key)]), typed_column(event, record))
 
@@ -121,6 +141,15 @@ class Chunk:
         winners = ranked[:, first]
         lost = ~first & ~same_value(ranked, winners[:, np.cumsum(first) - 1])
         return Piece(winners, ranked[:, lost], arrived, valued)
+
+
+METER = "meter/"
+"""Begins what readings wait for that is no configuration, but the registry's word."""
+
+
+def meter_name(site: str, meter: str) -> str:
+    """What readings wait for until the registry gives their meter to their agent."""
+    return f"{METER}{site}/{meter}"
 
 
 def same_value(left: Int64, right: Int64) -> Bools:

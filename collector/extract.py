@@ -14,10 +14,12 @@ from pue.contract.quality import Quality
 from pue.contract.series import MAX_ENERGY_J, SeriesKey
 from pue.contract.topology import MeterVersion
 from pue.contract.wire import DataBatch, ManualReading, WitnessReading
+from pue.energy.index import Bools
 from pue.energy.slots import Int64
 
 EARLIEST_MS = 946_684_800_000
 """2000-01-01: what claims to be read before comes from a clock that was never set. [ms UTC]"""
+ENDLESS_MS = 1 << 62
 T1, T0, COUNT, QUALITY, RECORD = range(5)
 """Rows of the columns of readings, as the series store keeps them."""
 
@@ -57,6 +59,12 @@ class Points:
         points = config.setup.points
         self.keys = [SeriesKey(config.site, point.meter, point.quantity) for point in points]
         steps = [list(_steps(point, config.site, enrolled)) for point in points]
+        spans = [given_ms(enrolled, config.site, point.meter, config.agent) for point in points]
+        # Mostly all points have the same single one: per span, which points have it. (points,)
+        self._spans = [
+            (from_ms, to_ms, np.array([(from_ms, to_ms) in mine for mine in spans]))
+            for from_ms, to_ms in dict.fromkeys(span for mine in spans for span in mine)
+        ]
         self._odd = {index: rows for index, rows in enumerate(steps) if any(factor != 1 for _, factor in rows)}
 
     def mismatches(self) -> Iterator[tuple[SeriesKey, str]]:
@@ -70,11 +78,32 @@ class Points:
                 f"{self.version}; correct one of them",
             )
 
+    def given(self, point: Int64, time_ms: Int64) -> Bools:
+        """Which readings are of meters that the registry gives this agent at their time. (N,), (N,) -> (N,)"""
+        given = np.zeros(len(point), np.bool_)
+        for from_ms, to_ms, has_span in self._spans:
+            given |= has_span[point] & (time_ms >= from_ms) & (time_ms < to_ms)
+        return given
+
     def rescale(self, point: Int64, columns: Int64) -> None:
         """Turn counts of mismatched points into counts of the topology's register, downward, in place."""
         for index, rows in self._odd.items():
             for place in np.flatnonzero(point == index).tolist():
                 _rescale(columns[:, place], rows)
+
+
+def given_ms(enrolled: Enrolled, site: str, meter: str, agent: str) -> tuple[tuple[int, int], ...]:
+    """Times in which the registry gives a meter to an agent, half-open, ascending and apart. [ms UTC]"""
+    found = enrolled.meters.get((site, meter))
+    spans: list[tuple[int, int]] = []
+    for version in found.versions if found else ():
+        if version.agent in (None, agent):
+            to_ms = ENDLESS_MS if version.to_ms is None else version.to_ms
+            if spans and spans[-1][1] == version.from_ms:
+                spans[-1] = (spans[-1][0], to_ms)
+            else:
+                spans.append((version.from_ms, to_ms))
+    return tuple(spans)
 
 
 def _steps(point: PointSetup, site: str, enrolled: Enrolled) -> Iterator[tuple[MeterVersion, Fraction]]:

@@ -25,6 +25,8 @@ class IncidentKind(StrEnum):
     """Agent or profile and the registry disagree on the transformers before a meter."""
     FOREIGN_CONFIG = "foreign_config"
     """Readings refer to a configuration of another agent or site; they are kept and not used."""
+    UNGIVEN_METER = "ungiven_meter"
+    """Readings of a meter that the registry does not give this agent; they are kept and wait until it does."""
     UNSET_CLOCK = "unset_clock"
     """Readings claim a time before 2000; they are kept and not used."""
     BAD_POINT = "bad_point"

@@ -107,6 +107,11 @@ class Progress:
         rows = self.db.execute("SELECT shard, record FROM pending WHERE config = ? ORDER BY shard, record", (config,))
         return [(shard, record) for shard, record in rows]
 
+    def taken_again(self, shard: str, records: Iterable[int]) -> None:
+        """They no longer wait for the registry's word; what still does is noted anew."""
+        query = "DELETE FROM pending WHERE shard = ? AND record = ? AND config GLOB 'meter/*'"
+        self.db.executemany(query, [(shard, record) for record in records])
+
     def waited(self, config: str) -> None:
         """The configuration is there."""
         self.db.execute("DELETE FROM pending WHERE config = ?", (config,))

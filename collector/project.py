@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-from collector.chunk import Chunk
+from collector.chunk import METER, Chunk
 from collector.configs import AnyConfigBatch, KeptConfig, config_name, put_together
 from collector.database import transaction
 from collector.extract import RECORD, T1, Points
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 CHUNK_READINGS = 400_000
 CHUNK_RECORDS = 20_000
+AGAIN_RECORDS = 1_000
+"""Records looked at again in one chunk."""
 
 
 @dataclass(slots=True)
@@ -85,11 +87,12 @@ class Projector:
         self._configs: dict[str, KeptConfig] = {}
         self._points: dict[str, Points] = {}
         self._version = 0
+        self._again: dict[str, list[int]] = {}
         self._place = lru_cache(maxsize=10_000)(progress.batch_of)
 
     def lag(self, ends: Mapping[str, int]) -> int:
         """Records that are kept and not yet projected."""
-        return sum(end - self._progress.cursor(shard) for shard, end in ends.items())
+        return sum(end - self._progress.cursor(shard) + len(self._again.get(shard, ())) for shard, end in ends.items())
 
     def step(self, ends: Mapping[str, int], enrolled: Enrolled) -> int:
         """Project one chunk of each shard. Returns the number of readings stored; `lag` says what is left.
@@ -116,12 +119,16 @@ class Projector:
         # A record is durable a moment before it is filed, and what is not filed is not genuine.
         end = min(end, indexed(self._progress.db, shard))
         back = [record for record in self._progress.back(shard) if record < start]
-        if start >= end and not back:
+        again = [record for record in self._again.get(shard, []) if record < start]
+        if start >= end and not back and not again:
             return 0
         chunk, stop = self._gather(shard, start, end, enrolled)
         for record in back:
             self._take(self._ledgers[shard].read(record), chunk, enrolled)
         chunk.back = back
+        chunk.again = again[:AGAIN_RECORDS]
+        for record in chunk.again:
+            self._take_number(shard, record, chunk, enrolled)
         changes = self._changes(chunk, refresher)
         self._testify(chunk, changes)
         refused = self._store.write(changes.rows)
@@ -133,6 +140,7 @@ class Projector:
         except BaseException:
             self._progress.reload()
             raise
+        self._again[shard] = again[AGAIN_RECORDS:]
         return changes.readings
 
     # Reading the ledger
@@ -168,7 +176,7 @@ class Projector:
         elif isinstance(batch, DataBatch):
             self._take_data(record, batch, chunk, enrolled)
         else:
-            self._take_event(record, batch, chunk)
+            self._take_event(record, batch, chunk, enrolled)
 
     def _take_config(self, name: str, batch: AnyConfigBatch, chunk: Chunk, enrolled: Enrolled) -> None:
         """A configuration or a part of one: what waits for one that is whole now is taken."""
@@ -190,11 +198,14 @@ class Projector:
 
     def _take_waiting(self, name: str, chunk: Chunk, enrolled: Enrolled) -> None:
         for shard, number in self._progress.waiting(name) + chunk.waiting.pop(name, []):
-            found = next(self._ledgers[shard].records(number, number + 1))
-            if isinstance(found, Lost):
-                self._lose(found, chunk)
-            else:
-                self._take(found, chunk, enrolled)
+            self._take_number(shard, number, chunk, enrolled)
+
+    def _take_number(self, shard: str, number: int, chunk: Chunk, enrolled: Enrolled) -> None:
+        found = next(self._ledgers[shard].records(number, number + 1))
+        if isinstance(found, Lost):
+            self._lose(found, chunk)
+        else:
+            self._take(found, chunk, enrolled)
 
     def _take_data(self, record: Record, batch: DataBatch, chunk: Chunk, enrolled: Enrolled) -> None:
         sha256 = batch.config or ""
@@ -208,10 +219,10 @@ class Projector:
         else:
             chunk.add_batch(record.number, batch, points)
 
-    def _take_event(self, record: Record, batch: EventBatch, chunk: Chunk) -> None:
+    def _take_event(self, record: Record, batch: EventBatch, chunk: Chunk, enrolled: Enrolled) -> None:
         event = batch.body
         if isinstance(event, ManualReading | WitnessReading):
-            chunk.add_typed(record.number, batch, event)
+            chunk.add_typed(record.number, batch, event, enrolled)
         elif isinstance(event, OutageDeclared):
             chunk.outages += [(batch.site, meter, event.from_ms, event.to_ms) for meter in event.meters]
 
@@ -291,6 +302,7 @@ class Projector:
     def _remember(self, chunk: Chunk, changes: Changes) -> None:
         for sha256 in chunk.arrived:
             self._progress.waited(sha256)
+        self._progress.taken_again(chunk.shard, chunk.again)
         for sha256, places in chunk.waiting.items():
             for shard, number in places:
                 self._progress.wait_for(sha256, shard, number)
@@ -309,7 +321,15 @@ class Projector:
         report(self._progress.db, map(_dead_letter, refused), self._clock_ms())
 
     def _follow(self, enrolled: Enrolled, refresher: Refresher) -> None:
-        """Recompute the series of meters about which the topology now says something else."""
+        """Recompute the series of meters about which the topology now says something else.
+
+        What waits for the registry to give a meter to its agent is looked at again.
+        """
+        for name in self._progress.waited_for():
+            if name.startswith(METER):
+                for shard, record in self._progress.waiting(name):
+                    self._again.setdefault(shard, []).append(record)
+        self._again = {shard: sorted(set(records)) for shard, records in self._again.items()}
         for state in self._progress.all_series():
             versions = refresher.fingerprint(state.key)
             if versions == state.versions:

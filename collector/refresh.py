@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from collector.chunk import Piece, same_value
-from collector.extract import RECORD, T1
+from collector.extract import ENDLESS_MS, RECORD, T1
 from collector.progress import Progress, SeriesState
 from collector.slotting import (
-    ENDLESS_MS,
     compute,
     extent,
     late_slots,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from collector.extract import QUALITY
+from collector.extract import ENDLESS_MS, QUALITY
 from collector.progress import SeriesState
 from collector.store import Readings, has_value, overlay
 from pue.contract.quality import Flag
@@ -25,7 +25,6 @@ MAX_GAP_MS = SLOT_MS + 60_000
 """Readings of a 15-minute poll come with some jitter: a minute more than the cadence is no gap yet. [ms]"""
 MAX_RUN_GAP_MS = 400 * 86_400_000
 """Readings further apart do not see each other: no period that is judged is longer. [ms]"""
-ENDLESS_MS = 1 << 62
 WIDTHS_MS = (1800_000, 2 * 3600_000, 12 * 3600_000, 7 * 86_400_000, 90 * 86_400_000, ENDLESS_MS)
 """How far around new readings the store is asked, one after the other, until there is context enough."""
 

@@ -111,13 +111,15 @@ class MeterVersion(Settings):
 
     A class left out is not registered, and nothing stands in for it; that of a transformer with ratio 1 is "" because
     there is none. `certificate_to` is the last day on which the meter's calibration certificate is valid; without it no
-    certificate is registered. `calibration_group` names the common source of error that certificates show; a meter that
+    certificate is registered. `agent` is the one that reads the meter: of others at its site nothing is believed of it;
+    left out, any of them may. `calibration_group` names the common source of error that certificates show; a meter that
     they show to be independent has a group of its own.
     """
 
     from_: Moment = Field(alias="from")
     to: Moment | None = None
     serial: Text
+    agent: Name | Literal[""] = ""
     profile: Name
     registers: tuple[Register, ...]
     max_power_w: Annotated[int, Field(gt=0, le=10**12)]
@@ -274,11 +276,17 @@ class Facility(FacilityFacts):
         names = [meter.id for meter in self.meter]
         _refuse_repeats(names, lambda index: ("meter", index, "id"), "meter")
         parents = {meter.id: meter.parent for meter in self.meter}
+        agents = {agent.id for agent in self.agent}
         for index, meter in enumerate(self.meter):
             if meter.parent and meter.parent not in parents:
                 _refuse(("meter", index, "parent"), f"{meter.parent!r} is no meter of this facility")
             if _hangs_under_itself(meter.id, parents):
                 _refuse(("meter", index, "parent"), f"{meter.id!r} hangs under itself")
+            # Versions before it may name an agent that was withdrawn since.
+            last = len(meter.version) - 1
+            if meter.version[last].agent not in {"", *agents}:
+                reader = meter.version[last].agent
+                _refuse(("meter", index, "version", last, "agent"), f"{reader!r} is no agent of this facility")
         return self
 
     @property

@@ -172,6 +172,7 @@ def _version(version: registry_file.MeterVersion, to_ms: int | None, zone: str) 
         from_ms=version.from_ms,
         to_ms=to_ms,
         serial=version.serial,
+        agent=version.agent or None,
         profile=version.profile,
         registers=[Register(**register.model_dump()) for register in version.registers],
         max_power_w=version.max_power_w,

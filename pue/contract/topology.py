@@ -71,13 +71,15 @@ class Replacement(_Base, frozen=True, kw_only=True):
 class MeterVersion(_Base, frozen=True, kw_only=True):
     """How one meter was installed within [from_ms, to_ms); a new ratio, meter or certificate is a new version.
 
-    A class of "" is not registered, or of a transformer that is not there.
+    A class of "" is not registered, or of a transformer that is not there. `agent` is who reads the meter meanwhile;
+    None is whoever stands at its site.
     """
 
     from_ms: TimeMs
     to_ms: TimeMs | None = None
     # A new serial means another register: energy across is unknown unless `replacements` say what both showed.
     serial: Text
+    agent: Name | None = None
     profile: Name
     registers: list[Register]
     max_power_w: Annotated[int, msgspec.Meta(gt=0, le=10**12)]

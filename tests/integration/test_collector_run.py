@@ -15,7 +15,6 @@ import pytest
 
 from collector.read import SeriesReader, open_reader
 from collector.settings import load
-from pue.contract.canonical import ZERO_HASH
 from pue.contract.series import SeriesKey
 from pue.contract.wire import Dropped
 from tests.support.links import Link, link
@@ -118,16 +117,16 @@ def test_an_agent_that_comes_back_is_told_what_is_kept(scene: Scene) -> None:
     assert scene.link.acked(1).sha256 == scene.agent.prev
 
 
-def test_an_unknown_meter_is_refused_and_admitted_once_the_topology_has_it(scene: Scene) -> None:
+def test_an_unknown_meter_is_kept_and_used_once_the_topology_has_it(scene: Scene) -> None:
     stranger = FakeAgent(meters=("main-a", "new-meter"), signer=scene.agent.signer, epoch=scene.agent.epoch)
     scene.link.publish(stranger.configure())
-    ack = scene.link.acked(1)
-    assert (ack.refused, ack.sha256) == ([(1, "unknown_meter")], ZERO_HASH)
-    scene.link.publish(stranger.read([START_MS + 500], [7]))
-    scene.link.acked(2)
-    assert scene.stored() == []
+    scene.link.publish(stranger.read([START_MS, START_MS + 500], [7, 8], points=[0, 1]))
+    assert scene.link.acked(2).refused == []
+    wait_until(lambda: scene.stored() == [START_MS], "the known meter is used")
+    assert [key.meter for key in scene.reader.keys("km01")] == ["main-a"]
+    assert "ungiven_meter" in [one.kind for one in scene.reader.incidents("km01")]
     write_topology(scene.folder / "topology.signed", topology_of([stranger], 2))
-    wait_until(lambda: scene.stored() == [START_MS + 500], "quarantine is looked at again")
+    wait_until(lambda: len(scene.reader.keys("km01")) == 2, "what waited is looked at again")
 
 
 def test_a_broken_topology_file_changes_nothing_and_is_reported_once(scene: Scene) -> None:

@@ -72,7 +72,7 @@ class Agent:
         self.key_id = sha256(self.key.public_key().public_bytes_raw())[:16]
         self.tree, self.own = f"pue/v1/{args.shard}", f"pue/v1/{args.shard}/{args.agent}"
         self.inbox: queue.Queue[tuple[str, bytes]] = queue.Queue()
-        self.collector_online = True
+        self.collector_online = False  # until it or an ack says so
         self.doubted: set[str] = set()  # epochs whose latest ack regressed, for the first time
         self.state: Json = {"epoch": None, "prev": ZEROS, "config": None, "cycles": 0, "generation": 0, "upto": {}}
         self.rows: list[Row] = []
@@ -167,7 +167,7 @@ class Agent:
     def follow(self, ack: Json, rows: list[Row]) -> None:
         """Settle, hold or free the batches of the epoch that an ack speaks of."""
         epoch, upto, own = ack["epoch"], ack["upto"], {row.seq: sha256(row.line.encode()) for row in rows}
-        fits = upto == 0 or (upto <= self.state["seq"] and ack["sha256"] in (ZEROS, own[upto]))
+        fits = upto == 0 or (upto in own and ack["sha256"] in (ZEROS, own[upto]))
         if epoch == self.state["epoch"] and not fits:
             return self.restore(ack)
         regress = upto < self.state["upto"].get(epoch, 0)

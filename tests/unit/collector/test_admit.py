@@ -221,14 +221,6 @@ def test_five_minutes_ahead_is_the_limit_for_sending_and_for_reading(
             assert reason(decision) == (RejectReason.FUTURE_TIME, True)
 
 
-def test_a_configuration_with_an_unregistered_meter_is_refused(agent: FakeAgent, memory: Memory) -> None:
-    agent.meters = ("main-a", "cellar")
-    decision = admit(agent.configure(), ROUTE, gate(replace(agent, meters=("main-a",)), memory))
-    assert reason(decision) == (RejectReason.UNKNOWN_METER, True)
-    assert isinstance(decision, Refuse)
-    assert "'cellar'" in decision.message
-
-
 @pytest.mark.parametrize(
     "event",
     [
@@ -236,10 +228,14 @@ def test_a_configuration_with_an_unregistered_meter_is_refused(agent: FakeAgent,
         OutageDeclared(from_ms=0, to_ms=1, meters=["main-a", "cellar"], reason="x", by="x"),
     ],
 )
-def test_an_event_about_an_unregistered_meter_is_refused(
+def test_what_is_said_of_a_meter_that_nobody_has_registered_is_kept(
     agent: FakeAgent, memory: Memory, event: ManualReading | OutageDeclared
 ) -> None:
-    assert reason(admit(agent.event(event), ROUTE, gate(agent, memory))) == (RejectReason.UNKNOWN_METER, True)
+    """Whether it is used is the projection's question, asked again with every topology."""
+    known = replace(agent, meters=("main-a",))
+    assert kinds(admit(agent.event(event), ROUTE, gate(known, memory))) == []
+    agent.meters = ("main-a", "cellar")
+    assert kinds(admit(agent.configure(), ROUTE, gate(known, memory))) == ["unapproved_config"]
 
 
 def test_data_is_kept_before_its_configuration_is_there(agent: FakeAgent) -> None:

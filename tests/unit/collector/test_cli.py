@@ -62,14 +62,14 @@ def test_every_number_that_is_not_kept_is_listed_with_its_reason(
     agent.read([START_MS + 1000], [2])
     agent.event(Dropped(epoch=agent.epoch, from_seq=7, to_seq=9, reason="disk full"))
     path = tmp_path / "a.batches"
-    stranger = FakeAgent(meters=("cellar",), signer=agent.signer, epoch=agent.epoch, seq=4)
+    stranger = FakeAgent(site="km02", signer=agent.signer, epoch=agent.epoch, seq=4)
     path.write_bytes(b"".join(write_lines([agent.batches[0], *agent.batches[2:], stranger.configure()])))
     call("import", path, "--config", config)
     name = f"km01-a1/{agent.epoch}"
     lines = call("gaps", "--config", config).output.splitlines()
     assert lines == [
         f"{name}/2..2 missing: not sent yet, or held in quarantine",
-        f"{name}/5..5 refused: unknown_meter",
+        f"{name}/5..5 refused: wrong_site",
         f"{name}/6..6 missing: not sent yet, or held in quarantine",
         f"{name}/7..9 declared lost by the agent: disk full",
         "3 batches kept, 4 gaps",

@@ -121,14 +121,14 @@ def test_a_flood_of_garbage_does_not_fill_the_disk(parts: Parts) -> None:
     assert 900_000 < kept <= 1024 * 1024
 
 
-def test_an_unregistered_meter_is_readmitted_with_the_next_topology(desk: Bench, agent: FakeAgent) -> None:
-    stranger = FakeAgent(meters=("cellar",), signer=agent.signer, epoch=agent.epoch)
+def test_an_agent_is_readmitted_once_the_topology_enrols_it(desk: Bench, agent: FakeAgent) -> None:
+    stranger = FakeAgent("km01-a2")
     batches = [stranger.configure(), stranger.read([START_MS], [1])]
-    assert desk.take(batches).refused == {"unknown_meter": 1}
-    write_topology(desk.folder / "topology.signed", topology_of([stranger], 2))
+    assert desk.take(batches).refused == {"unknown_agent": 2}
+    write_topology(desk.folder / "topology.signed", topology_of([agent, stranger], 2))
     with opened(desk.settings) as parts:
         taken = parts.intake.readmit(parts.enrolled())
-        assert (taken.committed, taken.refused.total()) == (1, 0)
+        assert (taken.committed, taken.refused.total()) == (2, 0)
         assert list(parts.index.quarantined()) == []
         assert desk.project(parts) == 1
 
@@ -176,11 +176,11 @@ def test_a_ledger_that_is_gone_is_not_begun_anew(desk: Bench, agent: FakeAgent) 
 
 
 def test_a_batch_that_is_kept_after_all_is_no_longer_called_refused(desk: Bench, agent: FakeAgent) -> None:
-    stranger = FakeAgent(meters=("cellar",), signer=agent.signer, epoch=agent.epoch)
+    stranger = FakeAgent(site="km02", signer=agent.signer, epoch=agent.epoch)
     desk.take([stranger.configure()])
     write_topology(desk.folder / "topology.signed", topology_of([stranger], 2))
     with opened(desk.settings) as parts:
-        assert parts.intake.ack(agent.agent, agent.epoch).refused == [(1, "unknown_meter")]
+        assert parts.intake.ack(agent.agent, agent.epoch).refused == [(1, "wrong_site")]
         (_, ack), *_ = parts.intake.readmit(parts.enrolled()).acks
         assert (ack.upto, ack.sha256, ack.refused) == (1, stranger.batches[0].sha256, [])
 
