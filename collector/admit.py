@@ -15,7 +15,6 @@ from collector.topology import Enrolled
 from pue.contract.batches import Epoch, KeyId, Manifest, Name, Seq, TimeMs
 from pue.contract.canonical import ZERO_HASH
 from pue.contract.errors import Reject, RejectReason
-from pue.contract.signing import Verifier
 from pue.contract.wire import (
     FIRST_SEQ,
     MAX_JSON_BYTES,
@@ -45,8 +44,12 @@ CLONE_MS = 60 * 1000
 """How long after a newer epoch began an older one may still sign, between two ticks of one clock."""
 MAX_POINTS = MAX_JSON_BYTES
 """More points no configuration can list: each takes more than a byte."""
-UNSETTLED = frozenset({RejectReason.UNSUPPORTED_VERSION, RejectReason.FOREIGN_CONFIG, RejectReason.WRONG_TOPIC})
+GRACE_MS = 24 * 3600 * 1000
+"""How long after a rotated key's end batches of it are kept that nothing links to where its chain ended."""
+UNSETTLED = frozenset({RejectReason.UNSUPPORTED_VERSION, RejectReason.WRONG_TOPIC})
 """Reasons that may go away, or that another sender made: the agent keeps such batches and sends them again."""
+HELD = frozenset({RejectReason.FUTURE_TIME, RejectReason.FOREIGN_CONFIG, RejectReason.KEY_WINDOW})
+"""Reasons that a person has to look at: never settled, kept by the agent, let in by a release and by nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,9 @@ class Known(Protocol):
 
     def handover(self, agent: str, epoch: str) -> str | None:
         """Hash of the kept batch with which an epoch handed over to the next."""
+
+    def key_end(self, agent: str, key: str) -> tuple[str, int, str] | None:
+        """Epoch, number and hash of the last batch of a key, as its successor states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +130,19 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Put it into quarantine; `place` is set when a valid signature proves who sent it, and settles the number."""
+    """Put it into quarantine.
+
+    `place` is set when a valid signature proves who sent it, and then settles the number, or holds it.
+    """
 
     reason: RejectReason
     message: str
     place: Place | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its number waits for a person."""
+        return self.place is not None and self.reason in HELD
 
 
 Decision = Commit | Duplicate | Repair | Refuse
@@ -208,18 +222,14 @@ def _authenticate(signed: SignedLine, head: _Head, gate: Gate) -> Place:
             RejectReason.WRONG_TOPIC,
             f"agent {head.agent!r} belongs to shard {agent.shard!r}; this collector owns {sorted(gate.shards)}",
         )
-    _verifier(head, gate).check(signed.line, signed.signature)
-    return Place(agent.shard, agent.site, head.agent, head.epoch, head.seq)
-
-
-def _verifier(head: _Head, gate: Gate) -> Verifier:
-    key, verifier = gate.enrolled.keys.get((head.agent, head.key), (None, None))
-    if key is None or verifier is None or not key.from_ms <= head.sent_ms < (key.to_ms or head.sent_ms + 1):
+    _, verifier = gate.enrolled.keys.get((head.agent, head.key), (None, None))
+    if verifier is None:
         raise Reject(
             RejectReason.UNKNOWN_KEY,
-            f"key {head.key} is not enrolled for agent {head.agent!r} at {head.sent_ms}; enrol it in compliance",
+            f"key {head.key} is not enrolled for agent {head.agent!r}; enrol it in compliance",
         )
-    return verifier
+    verifier.check(signed.line, signed.signature)
+    return Place(agent.shard, agent.site, head.agent, head.epoch, head.seq)
 
 
 def _decide(signed: SignedLine, head: _Head, place: Place, route: Route | None, gate: Gate) -> Decision:
@@ -230,10 +240,38 @@ def _decide(signed: SignedLine, head: _Head, place: Place, route: Route | None, 
             return Repair(place, (_repaired(place),))
         return Duplicate(place, tuple(_other_content(place, known, sha256)))
     batch = decode_batch(signed.line)
-    _check_time(batch, gate.now_ms)
     _check_gap(batch)
+    if gate.enrolled.is_released(place.agent, place.epoch, place.seq):
+        return Commit(place, batch, sha256, tuple(_notices(batch, sha256, place, gate)))
+    _check_key(head, place, sha256, gate)
+    _check_time(batch, gate.now_ms)
     _check_bodies(batch, gate)
     return Commit(place, batch, sha256, tuple(_notices(batch, sha256, place, gate)))
+
+
+def _check_key(head: _Head, place: Place, sha256: str, gate: Gate) -> None:
+    """Signed within the key's window, as the registry states it; and not too late to be believed."""
+    key, _ = gate.enrolled.keys[head.agent, head.key]
+    is_inside = key.from_ms <= head.sent_ms and (key.to_ms is None or head.sent_ms < key.to_ms)
+    if is_inside and (key.to_ms is None or gate.now_ms < key.to_ms):
+        return
+    # From its end on whoever has the key can date back: only what its successor vouches for is certain.
+    is_fresh = key.to_ms is not None and gate.now_ms < key.to_ms + GRACE_MS
+    if is_inside and key.ended == "rotated" and (is_fresh or _is_linked(place, head.key, sha256, gate.known)):
+        return
+    raise Reject(
+        RejectReason.KEY_WINDOW,
+        f"batch {place} of {head.sent_ms} is signed by key {head.key}, which holds from {key.from_ms} to {key.to_ms} "
+        f"({key.ended if key.to_ms else 'open'}); if it is genuine, let it in by `pue-compliance release`",
+    )
+
+
+def _is_linked(place: Place, key: str, sha256: str, known: Known) -> bool:
+    """Whether the key's successor names this batch as its last, or a kept batch names it as the one before."""
+    if known.key_end(place.agent, key) == (place.epoch, place.seq, sha256):
+        return True
+    after = known.kept(place.agent, place.epoch, place.seq + 1) if place.seq < MAX_SEQ else None
+    return after is not None and after.prev == sha256
 
 
 def _check_place(head: _Head, place: Place, route: Route | None) -> None:

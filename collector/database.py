@@ -77,9 +77,13 @@ CREATE TABLE config_batch (
 INSERT INTO config_batch SELECT sha256, agent, shard, record FROM config;
 DROP TABLE config;
 CREATE TABLE held (
-    agent TEXT, epoch TEXT, seq INTEGER, config TEXT NOT NULL, PRIMARY KEY (agent, epoch, seq)
+    agent TEXT, epoch TEXT, seq INTEGER, waits_for TEXT NOT NULL, PRIMARY KEY (agent, epoch, seq)
+) WITHOUT ROWID;
+CREATE TABLE key_end (
+    agent TEXT, key TEXT, epoch TEXT NOT NULL, seq INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (agent, key)
 ) WITHOUT ROWID;
 ALTER TABLE epoch ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE quarantine ADD COLUMN agent TEXT NOT NULL DEFAULT '';
 """
 STEPS = (SCHEMA, DAMAGED, PARTS)
 """What leads from each version to the next."""

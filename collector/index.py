@@ -22,6 +22,7 @@ from pue.contract.wire import (
     Dropped,
     EventBatch,
     Handover,
+    KeyChange,
     decode_batch,
 )
 
@@ -51,7 +52,8 @@ class Index:
         self._fresh: dict[str, AnyConfigBatch] = {}
         self._versions: dict[tuple[str, str], int] = {}
         self._dirty: set[tuple[str, str]] = set()
-        self._used = -1
+        self._used: dict[str, int] = {}
+        self._is_quiet: bool | None = None
         self._damaged = self._read_damaged()
 
     # What `collector.admit.Known` asks for.
@@ -78,6 +80,11 @@ class Index:
     def handover(self, agent: str, epoch: str) -> str | None:
         row = self.db.execute("SELECT handover FROM epoch WHERE agent = ? AND epoch = ?", (agent, epoch)).fetchone()
         return row[0] if row else None
+
+    def key_end(self, agent: str, key: str) -> tuple[str, int, str] | None:
+        query = "SELECT epoch, seq, sha256 FROM key_end WHERE agent = ? AND key = ?"
+        row: tuple[str, int, str] | None = self.db.execute(query, (agent, key)).fetchone()
+        return row
 
     # Damage.
 
@@ -132,6 +139,9 @@ class Index:
         self.db.execute(
             "DELETE FROM refused WHERE agent = ? AND epoch = ? AND seq = ?", (place.agent, place.epoch, place.seq)
         )
+        self.db.execute(
+            "DELETE FROM held WHERE agent = ? AND epoch = ? AND seq = ?", (place.agent, place.epoch, place.seq)
+        )
         self._note_version(place, batch.v)
         if isinstance(batch, DataBatch) and self.config(batch.config or "") is None:
             self._hold(place, batch.config or "")
@@ -149,7 +159,10 @@ class Index:
 
     def refuse(self, refusal: Refuse, payload: bytes, now_ms: int, limit_mib: int) -> None:
         """Count a refusal and keep its bytes, as far as the quarantine has room."""
-        if place := refusal.place:
+        place = refusal.place
+        if place and refusal.is_held:
+            self._hold(place, refusal.reason.value)
+        elif place:
             row = (place.agent, place.epoch, place.seq, refusal.reason.value)
             self.db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", row)
             self.settle(place.agent, place.epoch, place.seq, place.seq)
@@ -157,33 +170,44 @@ class Index:
         again = self.db.execute(
             "UPDATE quarantine SET last_ms = ?, reason = ?, message = ?, times = times + 1 WHERE sha256 = ?", seen
         )
-        if again.rowcount == 0 and (refusal.place or self._quarantine_bytes() + len(payload) <= limit_mib * MIB):
-            self._used += len(payload) + ROW_BYTES
+        agent = place.agent if place else ""
+        if again.rowcount == 0 and self._quarantine_bytes(agent) + len(payload) <= limit_mib * MIB:
+            self._used[agent] += len(payload) + ROW_BYTES
+            self._is_quiet = False
             self.db.execute(
-                "INSERT INTO quarantine (last_ms, reason, message, sha256, first_ms, times, payload) "
-                "VALUES (?, ?, ?, ?, ?, 1, ?)",
-                (*seen, now_ms, payload),
+                "INSERT INTO quarantine (last_ms, reason, message, sha256, first_ms, times, payload, agent) "
+                "VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
+                (*seen, now_ms, payload, agent),
             )
 
-    def _quarantine_bytes(self) -> int:
-        if self._used < 0:
-            query = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine"
-            self._used = int(self.db.execute(query, (ROW_BYTES,)).fetchone()[0])
-        return self._used
+    def _quarantine_bytes(self, agent: str) -> int:
+        """Of an agent that proved itself, each with room of its own; of all others together under no name."""
+        if agent not in self._used:
+            query = "SELECT coalesce(sum(length(payload) + ?), 0) FROM quarantine WHERE agent = ?"
+            self._used[agent] = int(self.db.execute(query, (ROW_BYTES, agent)).fetchone()[0])
+        return self._used[agent]
 
     def release(self, payload: bytes) -> None:
         """Take a batch out of quarantine: it is kept now."""
-        if self._quarantine_bytes():
-            self.db.execute("DELETE FROM quarantine WHERE sha256 = ?", (sha256_hex(payload),))
-            self._used = -1 if self.db.execute("SELECT changes()").fetchone()[0] else self._used
+        if self._has_quarantine():
+            gone = self.db.execute("DELETE FROM quarantine WHERE sha256 = ?", (sha256_hex(payload),))
+            if gone.rowcount:
+                self._used.clear()
+                self._is_quiet = None
 
-    def quarantined(self) -> Iterator[bytes]:
-        """Bytes in quarantine, oldest first."""
+    def _has_quarantine(self) -> bool:
+        """Whether there is anything in it; asked for every batch that is kept, so it is remembered."""
+        if self._is_quiet is None:
+            self._is_quiet = self.db.execute("SELECT 1 FROM quarantine LIMIT 1").fetchone() is None
+        return not self._is_quiet
+
+    def quarantined(self) -> Iterator[tuple[bytes, int]]:
+        """Bytes in quarantine and when they came first, oldest first. [ms UTC]"""
         ids = [row[0] for row in self.db.execute("SELECT id FROM quarantine ORDER BY id")]
         for number in ids:
-            row = self.db.execute("SELECT payload FROM quarantine WHERE id = ?", (number,)).fetchone()
+            row = self.db.execute("SELECT payload, first_ms FROM quarantine WHERE id = ?", (number,)).fetchone()
             if row:
-                yield row[0]
+                yield row[0], row[1]
 
     def report(self, incidents: Iterable[Incident], now_ms: int) -> None:
         """File incidents; the same one again is counted."""
@@ -214,7 +238,8 @@ class Index:
         for memory in (self._settled, self._newest, self._fresh, self._configs, self._versions):
             memory.clear()
         self._dirty.clear()
-        self._used = -1
+        self._used.clear()
+        self._is_quiet = None
         self._damaged = self._read_damaged()
 
     # What the ack says.
@@ -229,7 +254,7 @@ class Index:
         return known
 
     def held(self, agent: str, epoch: str) -> Settled:
-        """Numbers that are kept and wait for their configuration."""
+        """Numbers that are kept and wait for their configuration, or wait in quarantine for a person."""
         rows = self.db.execute("SELECT seq FROM held WHERE agent = ? AND epoch = ?", (agent, epoch))
         return settle(seq for (seq,) in rows)
 
@@ -278,6 +303,11 @@ class Index:
             row = (place.agent, event.epoch, event.from_seq, event.to_seq, event.reason)
             self.db.execute("INSERT OR IGNORE INTO declared VALUES (?, ?, ?, ?, ?)", row)
             self.settle(place.agent, event.epoch, event.from_seq, event.to_seq)
+        elif isinstance(event, KeyChange) and event.old_key != batch.key:
+            self.db.execute(
+                "INSERT OR IGNORE INTO key_end VALUES (?, ?, ?, ?, ?)",
+                (place.agent, event.old_key, event.last_epoch, event.last_seq, event.last_sha256),
+            )
         elif isinstance(event, Handover):
             self.db.execute(
                 "INSERT INTO epoch (agent, epoch, settled, handover) VALUES (?, ?, '[]', ?) "
@@ -290,21 +320,27 @@ class Index:
         self._fresh[name] = batch
         row = (name, place.agent, place.shard, record)
         self.db.execute("INSERT OR IGNORE INTO config_batch VALUES (?, ?, ?, ?)", row)
-        names = self.db.execute("SELECT DISTINCT config FROM held WHERE agent = ?", (place.agent,)).fetchall()
+        names = self.db.execute("SELECT DISTINCT waits_for FROM held WHERE agent = ?", (place.agent,)).fetchall()
         for (waited,) in names:
             if self.config(waited) is not None:
                 self._let_go(place.agent, waited)
 
-    def _hold(self, place: Place, config: str) -> None:
-        """Neither settled nor wanted again: its agent keeps it until the configuration is here."""
-        self.db.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", (place.agent, place.epoch, place.seq, config))
+    def _hold(self, place: Place, waits_for: str) -> None:
+        """Neither settled nor wanted again: its agent keeps it until a configuration or a person's word is here."""
+        row = (place.agent, place.epoch, place.seq, waits_for)
+        self.db.execute("INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?)", row)
         self._touch(place.agent, place.epoch)
 
+    def want_again(self, agent: str, epoch: str, from_seq: int, to_seq: int) -> bool:
+        """Hold some numbers no longer; True if there were any. What the quarantine had no room for is sent again."""
+        query = "DELETE FROM held WHERE agent = ? AND epoch = ? AND seq BETWEEN ? AND ? AND length(waits_for) < 64"
+        return self.db.execute(query, (agent, epoch, from_seq, to_seq)).rowcount > 0
+
     def _let_go(self, agent: str, config: str) -> None:
-        rows = self.db.execute("SELECT epoch, seq FROM held WHERE agent = ? AND config = ?", (agent, config)).fetchall()
-        for epoch, seq in rows:
+        query = "SELECT epoch, seq FROM held WHERE agent = ? AND waits_for = ?"
+        for epoch, seq in self.db.execute(query, (agent, config)).fetchall():
             self.settle(agent, epoch, seq, seq)
-        self.db.execute("DELETE FROM held WHERE agent = ? AND config = ?", (agent, config))
+        self.db.execute("DELETE FROM held WHERE agent = ? AND waits_for = ?", (agent, config))
 
     def _touch(self, agent: str, epoch: str) -> None:
         self._newest[agent] = max(epoch, self.newest_epoch(agent) or "")

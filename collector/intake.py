@@ -32,6 +32,8 @@ class Arrival:
 
     payload: bytes
     route: Route | None = None
+    first_ms: int | None = None
+    """When it came for the first time, if it was in quarantine: what was of the future then still was. [ms UTC]"""
 
     @classmethod
     def of(cls, signed: SignedLine) -> Arrival:
@@ -177,14 +179,18 @@ class Intake:
         """Look again at what is in quarantine, for example after a new topology version."""
         total = Taken()
         waiting = self._index.quarantined()
-        while group := [Arrival(payload) for payload in islice(waiting, READMIT_BATCHES)]:
-            taken = self.take(group, enrolled)
+        while group := list(islice(waiting, READMIT_BATCHES)):
+            taken = self.take([Arrival(payload, first_ms=first_ms) for payload, first_ms in group], enrolled)
             total.add(taken)
             total.acks += taken.acks
+        with transaction(self._index.db):
+            for one in enrolled.document.releases:
+                if self._index.want_again(one.agent, one.epoch, one.from_seq, one.to_seq):
+                    total.acks.append((enrolled.agents[one.agent].shard, self.ack(one.agent, one.epoch)))
         return total
 
     def _take_one(self, arrival: Arrival, enrolled: Enrolled, taken: Taken) -> Place | None:
-        now_ms = self._clock_ms()
+        now_ms = self._clock_ms() if arrival.first_ms is None else arrival.first_ms
         try:
             signed = unpack(arrival.payload)
         except Reject as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def gaps(db: sqlite3.Connection, agent: str | None = None) -> list[Gap]:
 
     What an agent has not sent at all, behind its highest number, cannot be known here.
     """
-    found = [*_missing(db), *_declared(db), *_refused(db), *_damaged(db)]
+    found = [*_missing(db), *_held(db), *_declared(db), *_refused(db), *_damaged(db)]
     chosen = (gap for gap in found if agent in (None, gap.agent))
     return sorted(chosen, key=lambda gap: (gap.agent, gap.epoch, gap.from_seq, gap.why))
 
@@ -77,8 +78,18 @@ def original(db: sqlite3.Connection, number: int) -> str:
 def _missing(db: sqlite3.Connection) -> Iterator[Gap]:
     for agent, epoch, text in db.execute("SELECT agent, epoch, settled FROM epoch").fetchall():
         settled = Settled(tuple((low, high) for low, high in json.loads(text)))
+        for (seq,) in db.execute("SELECT seq FROM held WHERE agent = ? AND epoch = ?", (agent, epoch)):
+            settled = settled.add(seq, seq)
         for low, high in settled.missing:
-            yield Gap(agent, epoch, low, high, "missing: not sent yet, or held in quarantine")
+            yield Gap(agent, epoch, low, high, "missing: not sent yet, or in quarantine without proof of who sent it")
+
+
+def _held(db: sqlite3.Connection) -> Iterator[Gap]:
+    for agent, epoch, seq, waits_for in db.execute("SELECT * FROM held").fetchall():
+        if re.fullmatch(r"[0-9a-f]{64}", waits_for):
+            yield Gap(agent, epoch, seq, seq, f"kept: waits for configuration {waits_for}")
+        else:
+            yield Gap(agent, epoch, seq, seq, f"held for a person to release: {waits_for}")
 
 
 def _declared(db: sqlite3.Connection) -> Iterator[Gap]:

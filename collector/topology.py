@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pue.contract.errors import Fatal, Reject
-from pue.contract.signing import Verifier
+from pue.contract.signing import ALGORITHM, Verifier
 from pue.contract.topology import Agent, AgentKey, Meter, Topology, open_topology
 from pue.contract.wire import SignedLine
 
@@ -24,6 +24,7 @@ class Enrolled:
     keys: dict[tuple[str, str], tuple[AgentKey, Verifier]] = field(default_factory=dict)
     meters: dict[tuple[str, str], Meter] = field(default_factory=dict)
     configs: frozenset[str] = frozenset()
+    releases: dict[tuple[str, str], list[tuple[int, int]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Topology) -> Enrolled:
@@ -35,15 +36,28 @@ class Enrolled:
                 (agent.agent, key.key): (key, Verifier.from_text(key.public))
                 for agent in document.agents
                 for key in agent.keys
+                if key.alg == ALGORITHM  # of another a later release knows more
             },
             {(meter.site, meter.meter): meter for meter in document.meters},
             frozenset(document.configs),
+            _releases(document),
         )
+
+    def is_released(self, agent: str, epoch: str, seq: int) -> bool:
+        """Whether a person let a held batch in."""
+        return any(low <= seq <= high for low, high in self.releases.get((agent, epoch), ()))
 
     @property
     def version(self) -> int:
         """Version of the document."""
         return self.document.version
+
+
+def _releases(document: Topology) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for one in document.releases:
+        found.setdefault((one.agent, one.epoch), []).append((one.from_seq, one.to_seq))
+    return found
 
 
 def read_document(data: bytes, verifier: Verifier) -> Enrolled:

@@ -99,6 +99,20 @@ def approve_config(config_hash: str, config: Config, actor: Actor = "operator") 
 
 
 @app.command()
+def release(
+    agent: str, epoch: str, from_seq: int, to_seq: int, config: Config, reason: Annotated[str, typer.Option()],
+    actor: Actor = "operator",
+) -> None:  # fmt: skip
+    """Let batches in that the collector holds, as `pue-collector gaps` lists them: you answer for what they say."""
+    from compliance.registry import Held, release_batches
+
+    with _service(config) as service:
+        release_batches(service.log, service.projection, Held(agent, epoch, from_seq, to_seq, reason), actor)
+        version = service.office.issue().version
+        typer.echo(f"{agent}/{epoch}/{from_seq}..{to_seq} released by {actor}; topology version {version}")
+
+
+@app.command()
 def topology(config: Config) -> None:
     """Write the topology document now, a new version if the registry calls for one."""
     with _service(config) as service:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from compliance.log import Draft, Event, EventLog
 from compliance.projection import Projection
 from compliance.registry_file import Agent, Enterprise, Facility, FacilityFacts, Meter, RegistryFile
+from pue.contract.batches import FIRST_SEQ, MAX_SEQ
 from pue.contract.errors import Fatal
 from pue.contract.settings import Settings
 
@@ -40,6 +41,17 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.draft.kind} {self.draft.entity}" + (f": {'; '.join(self.fields)}" if self.fields else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Batches that a collector holds, both ends included, and why they are to be let in."""
+
+    agent: str
+    epoch: str
+    from_seq: int
+    to_seq: int
+    reason: str
 
 
 class Registry:
@@ -113,6 +125,10 @@ class Registry:
             approved.update(self.record(event, Agent).configs)
         return sorted(approved)
 
+    def releases(self, seq: int) -> list[Event]:
+        """Held batches that a person let in, in order."""
+        return list(self._projection.of_kind("agent-release:", frozenset({"batches_released"}), seq))
+
     def _facts_event(self, facility_id: str, seq: int, valid_ms: int | None) -> Event | None:
         history = self._projection.history(f"facility:{facility_id}", seq)
         if valid_ms is None:
@@ -158,6 +174,29 @@ def import_registry(log: EventLog, projection: Projection, file: RegistryFile, a
     log.append([replace(change.draft, actor=actor) for change in changes], expect)
     projection.refresh()
     return changes
+
+
+def release_batches(log: EventLog, projection: Projection, held: Held, actor: str) -> None:
+    """Let held batches in: the next topology document names them, and who let them in.
+
+    Raises
+    ------
+    Fatal
+        If the agent is not registered, or the numbers are none.
+    """
+    seq = projection.refresh()
+    if not any(name.endswith(f"/{held.agent}") for name in projection.entities("agent:", seq)):
+        raise Fatal(f"agent {held.agent!r} is not registered; `pue-collector gaps` names the agents whose batches wait")
+    if not re.fullmatch(r"[0-9a-f]{20}", held.epoch) or not FIRST_SEQ <= held.from_seq <= held.to_seq <= MAX_SEQ:
+        raise Fatal(
+            f"{held.epoch}/{held.from_seq}..{held.to_seq} names no batches; give epoch, first and last number as "
+            "`pue-collector gaps` lists them"
+        )
+    if not held.reason.strip():
+        raise Fatal("a release needs a reason; say why the batches are genuine")
+    entity = f"agent-release:{held.agent}"
+    log.append([Draft("batches_released", entity, asdict(held), actor)], {entity: projection.last_seq(entity, seq)})
+    projection.refresh()
 
 
 def approve_config(log: EventLog, projection: Projection, config: str, actor: str) -> bool:

@@ -213,11 +213,18 @@ class Meter(Settings):
 
 
 class Agent(Settings):
-    """A reading device: its shard, the key it signs by, and configurations of it that are approved."""
+    """A reading device: its shard, the key it signs by, and configurations of it that are approved.
+
+    `key_from` is when this key took over from the one before; left out, the former one is good for another day. What a
+    former key signed before its end may still arrive, if it was rotated and this one vouches for it; of a compromised
+    one nothing may.
+    """
 
     id: Name
     shard: Name
     public_key: PublicKey
+    key_from: Moment | None = None
+    former_key: Literal["rotated", "compromised"] = "rotated"
     configs: tuple[ConfigHash, ...] = ()
 
 

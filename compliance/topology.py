@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from compliance import registry_file
 from compliance.log import Draft, EventLog
@@ -20,6 +24,7 @@ from pue.contract.topology import (
     Meter,
     MeterVersion,
     Register,
+    Release,
     Replacement,
     Topology,
     open_topology,
@@ -66,28 +71,24 @@ class TopologyOffice:
         """Issue a version if the registry calls for one, and have the file hold the last one."""
         seq = self._projection.refresh()
         last = self.current()
-        agents, meters, configs = document_content(self._registry, seq)
-        if last is None or (last[0].agents, last[0].meters, last[0].configs) != (agents, meters, configs):
-            last = self._sign(last, agents, meters, configs, seq)
+        content = document_content(self._registry, seq)
+        if last is None or content != Content(last[0].agents, last[0].meters, last[0].configs, last[0].releases):
+            last = self._sign(last, content, seq)
         write_atomically(self._file, last[1].line + b"\n" + last[1].signature)
         return last[0]
 
     def _sign(
-        self,
-        last: tuple[Topology, SignedLine] | None,
-        agents: list[Agent],
-        meters: list[Meter],
-        configs: list[str],
-        seq: int,
+        self, last: tuple[Topology, SignedLine] | None, content: Content, seq: int
     ) -> tuple[Topology, SignedLine]:
         topology = Topology(
             issuer=self._issuer,
             version=last[0].version + 1 if last else 1,
             issued_ms=self._clock_ms(),
             prev=last[1].sha256 if last else ZERO_HASH,
-            agents=agents,
-            meters=meters,
-            configs=configs,
+            agents=content.agents,
+            meters=content.meters,
+            configs=content.configs,
+            releases=content.releases,
         )
         signed = sign_topology(topology, self._signer)
         open_topology(signed, self._signer.verifier)  # nobody could read a faulty one, and none can be taken back
@@ -106,12 +107,25 @@ class TopologyOffice:
         return topology, signed
 
 
-def document_content(registry: Registry, seq: int) -> tuple[list[Agent], list[Meter], list[str]]:
-    """Agents, meters and approved configurations as registered at `seq`, in a fixed order."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a document says: agents, meters, approved configurations and releases, each in a fixed order."""
+
+    agents: list[Agent]
+    meters: list[Meter]
+    configs: list[str]
+    releases: list[Release]
+
+
+def document_content(registry: Registry, seq: int) -> Content:
+    """What the registry holds at `seq`."""
     facilities = [one for name in registry.facility_ids(seq) if (one := registry.facility(name, seq))]
-    agents = [agent for facility in facilities for agent in _agents(registry, facility, seq)]
-    meters = [_meter(facility, meter) for facility in facilities for meter in facility.meters]
-    return agents, meters, registry.approved_configs(seq)
+    return Content(
+        agents=[agent for facility in facilities for agent in _agents(registry, facility, seq)],
+        meters=[_meter(facility, meter) for facility in facilities for meter in facility.meters],
+        configs=registry.approved_configs(seq),
+        releases=[Release(**event.body, actor=event.actor) for event in registry.releases(seq)],
+    )
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -133,26 +147,29 @@ def _agents(registry: Registry, facility: Registered, seq: int) -> Iterator[Agen
         keys: list[AgentKey] = []
         shard = ""
         for event in history:
-            keys = _closed(keys, event.recorded_ms) if event.kind == "agent_withdrawn" else keys
+            if event.kind == "agent_withdrawn":
+                keys = _closed(keys, event.recorded_ms, "withdrawn")
             if event.kind == "agent_recorded":
                 record = registry.record(event, registry_file.Agent)
-                keys = _with_key(keys, record.public_key, event.recorded_ms + KEY_OVERLAP_MS)
+                keys = _with_key(keys, record, event.recorded_ms)
                 shard = record.shard
         yield Agent(agent=name, site=facility.facts.site, shard=shard, keys=keys)
 
 
-def _with_key(keys: list[AgentKey], public: str, former_to_ms: int) -> list[AgentKey]:
-    if keys and keys[-1].public == public and keys[-1].to_ms is None:
+def _with_key(keys: list[AgentKey], record: registry_file.Agent, recorded_ms: int) -> list[AgentKey]:
+    """Keys with that of a record: where it is a new one, the former ends when the record says, or a day later."""
+    if keys and keys[-1].public == record.public_key and keys[-1].to_ms is None:
         return keys
-    new = AgentKey(key=Verifier.from_text(public).key_id, public=public, from_ms=0)
-    return [*_closed(keys, former_to_ms), new]
+    stated_ms = registry_file.ms(record.key_from) if record.key_from else None
+    is_lost = record.former_key == "compromised"
+    former_to_ms = stated_ms if stated_ms is not None else recorded_ms + (0 if is_lost else KEY_OVERLAP_MS)
+    from_ms = stated_ms if keys and stated_ms is not None else 0
+    new = AgentKey(key=Verifier.from_text(record.public_key).key_id, public=record.public_key, from_ms=from_ms)
+    return [*_closed(keys, former_to_ms, record.former_key), new]
 
 
-def _closed(keys: list[AgentKey], to_ms: int) -> list[AgentKey]:
-    return [
-        key if key.to_ms is not None else AgentKey(key=key.key, public=key.public, from_ms=key.from_ms, to_ms=to_ms)
-        for key in keys
-    ]
+def _closed(keys: list[AgentKey], to_ms: int, ended: Literal["rotated", "compromised", "withdrawn"]) -> list[AgentKey]:
+    return [key if key.to_ms is not None else msgspec.structs.replace(key, to_ms=to_ms, ended=ended) for key in keys]
 
 
 def _meter(facility: Registered, meter: registry_file.Meter) -> Meter:

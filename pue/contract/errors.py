@@ -27,6 +27,7 @@ class RejectReason(StrEnum):
     WRONG_TOPIC = "wrong_topic"
     WRONG_SITE = "wrong_site"
     FUTURE_TIME = "future_time"
+    KEY_WINDOW = "key_window"
 
 
 class PueError(Exception):

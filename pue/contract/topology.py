@@ -11,7 +11,20 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pue.contract.batches import Count, Hash, KeyId, MeterName, Name, QuantityName, Ratio, Text, TimeMs
+from pue.contract.batches import (
+    Algorithm,
+    Count,
+    Epoch,
+    Hash,
+    KeyId,
+    MeterName,
+    Name,
+    QuantityName,
+    Ratio,
+    Seq,
+    Text,
+    TimeMs,
+)
 from pue.contract.errors import Reject, RejectReason
 from pue.contract.quantities import step
 from pue.contract.signing import Signer, Verifier
@@ -25,13 +38,18 @@ class _Base(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class AgentKey(_Base, frozen=True, kw_only=True):
-    """A public key by which an agent may sign batches it sends within [from_ms, to_ms)."""
+    """A public key by which an agent may sign batches it sends within [from_ms, to_ms).
+
+    `ended` says why it has an end. What a rotated key signed before may still arrive later; what a compromised one or a
+    withdrawn agent's signed may not, for nobody can tell when it was.
+    """
 
     key: KeyId
-    alg: Literal["Ed25519"] = "Ed25519"
+    alg: Algorithm = "Ed25519"
     public: str
     from_ms: TimeMs
     to_ms: TimeMs | None = None
+    ended: Literal["rotated", "compromised", "withdrawn"] = "rotated"
 
 
 class Agent(_Base, frozen=True, kw_only=True):
@@ -109,6 +127,17 @@ class Meter(_Base, frozen=True, kw_only=True):
     versions: list[MeterVersion]
 
 
+class Release(_Base, frozen=True, kw_only=True):
+    """Held batches that a person lets in, both ends included: who, and why."""
+
+    agent: Name
+    epoch: Epoch
+    from_seq: Seq
+    to_seq: Seq
+    actor: Text
+    reason: Text
+
+
 class Topology(_Base, frozen=True, kw_only=True):
     """The document; `prev` is the SHA-256 of the version before it."""
 
@@ -121,6 +150,7 @@ class Topology(_Base, frozen=True, kw_only=True):
     agents: list[Agent]
     meters: list[Meter]
     configs: list[Hash]
+    releases: list[Release] = []
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -13,6 +13,7 @@ import pytest
 from collector.admit import (
     CLONE_MS,
     FUTURE_MS,
+    GRACE_MS,
     Commit,
     Decision,
     Duplicate,
@@ -29,6 +30,7 @@ from collector.topology import Enrolled
 from pue.contract.configuration import Configuration
 from pue.contract.errors import RejectReason
 from pue.contract.signing import Signer
+from pue.contract.topology import Release
 from pue.contract.wire import (
     MAX_SEQ,
     ClockJump,
@@ -55,6 +57,7 @@ class Memory:
     batches: dict[tuple[str, str, int], Kept] = field(default_factory=dict)
     configs: dict[str, KeptConfig] = field(default_factory=dict)
     handovers: dict[tuple[str, str], str] = field(default_factory=dict)
+    key_ends: dict[tuple[str, str], tuple[str, int, str]] = field(default_factory=dict)
 
     def kept(self, agent: str, epoch: str, seq: int) -> Kept | None:
         return self.batches.get((agent, epoch, seq))
@@ -67,6 +70,9 @@ class Memory:
 
     def handover(self, agent: str, epoch: str) -> str | None:
         return self.handovers.get((agent, epoch))
+
+    def key_end(self, agent: str, key: str) -> tuple[str, int, str] | None:
+        return self.key_ends.get((agent, key))
 
     def keep(self, signed: SignedLine) -> None:
         batch = decode_batch(signed.line)
@@ -105,7 +111,14 @@ def gate(agent: FakeAgent, memory: Memory, **changes: object) -> Gate:
 def reason(decision: Decision) -> tuple[RejectReason, bool]:
     """Why it was refused, and whether that settles its number."""
     assert isinstance(decision, Refuse), decision
-    return decision.reason, decision.place is not None
+    return decision.reason, decision.place is not None and not decision.is_held
+
+
+def held(decision: Decision) -> RejectReason:
+    """Why it waits for a person."""
+    assert isinstance(decision, Refuse), decision
+    assert decision.is_held
+    return decision.reason
 
 
 def kinds(decision: Decision) -> list[str]:
@@ -135,7 +148,7 @@ def test_readings_go_with_a_configuration_of_their_own_agent_and_site_only(names
     if reader is owner:
         assert kinds(decision) == []
     else:
-        assert reason(decision) == (RejectReason.FOREIGN_CONFIG, False)
+        assert held(decision) == RejectReason.FOREIGN_CONFIG
 
 
 def test_a_file_needs_no_topic(agent: FakeAgent, memory: Memory) -> None:
@@ -155,12 +168,87 @@ def test_a_changed_byte_breaks_the_signature_and_settles_nothing(agent: FakeAgen
     assert reason(admit(changed, ROUTE, gate(agent, memory))) == (RejectReason.BAD_SIGNATURE, False)
 
 
-def test_a_key_counts_only_while_it_is_valid(agent: FakeAgent, memory: Memory) -> None:
+END_MS = START_MS + 1000
+"""When the key of the tests below ends; batches are sent before it."""
+
+
+def ended(agent: FakeAgent, ended: str = "rotated", **changes: object) -> Enrolled:
+    """The agent's key with an end, and a key that follows it."""
     enrolment = agent.enrolment()
-    ended = msgspec.structs.replace(enrolment.keys[0], to_ms=START_MS)
-    document = msgspec.structs.replace(topology_of([agent]), agents=[msgspec.structs.replace(enrolment, keys=[ended])])
-    enrolled = Enrolled.of(document)
-    assert reason(admit(agent.read([START_MS], [1]), None, gate(agent, memory, enrolled=enrolled)))[0] == "unknown_key"
+    former = msgspec.structs.replace(enrolment.keys[0], to_ms=END_MS, ended=ended)
+    follower = replace(agent, signer=SUCCESSOR).enrolment().keys[0]
+    one = msgspec.structs.replace(enrolment, keys=[former, follower])
+    return Enrolled.of(msgspec.structs.replace(topology_of([agent]), agents=[one], **changes))
+
+
+SUCCESSOR = Signer.generate()
+
+
+@pytest.mark.parametrize("why", ["rotated", "compromised", "withdrawn"])
+@pytest.mark.parametrize("now_ms", [END_MS - 1, END_MS, END_MS + GRACE_MS - 1, END_MS + GRACE_MS])
+def test_from_its_end_on_a_key_is_believed_for_a_day_if_it_was_rotated_and_else_not_at_all(
+    agent: FakeAgent, memory: Memory, why: str, now_ms: int
+) -> None:
+    decision = admit(agent.read([START_MS], [1]), None, gate(agent, memory, enrolled=ended(agent, why), now_ms=now_ms))
+    if now_ms < END_MS or (why == "rotated" and now_ms < END_MS + GRACE_MS):
+        assert isinstance(decision, Commit)
+    else:
+        assert held(decision) == RejectReason.KEY_WINDOW
+
+
+def test_what_a_key_signs_before_or_after_its_window_is_held(agent: FakeAgent, memory: Memory) -> None:
+    late = agent.read([START_MS], [1], sent_ms=END_MS)
+    assert held(admit(late, None, gate(agent, memory, enrolled=ended(agent)))) == RejectReason.KEY_WINDOW
+    enrolment = agent.enrolment()
+    future = msgspec.structs.replace(enrolment.keys[0], from_ms=END_MS)
+    document = msgspec.structs.replace(topology_of([agent]), agents=[msgspec.structs.replace(enrolment, keys=[future])])
+    early = agent.read([START_MS], [1], sent_ms=END_MS - 1)
+    assert held(admit(early, None, gate(agent, memory, enrolled=Enrolled.of(document)))) == RejectReason.KEY_WINDOW
+
+
+def test_what_chains_to_the_end_that_its_successor_names_is_kept_however_late(agent: FakeAgent, memory: Memory) -> None:
+    """And a batch that the thief of the key dates back is not: no honest batch names its hash."""
+    first, second, third = (agent.read([START_MS + number], [number]) for number in range(3))
+    memory.key_ends[agent.agent, agent.signer.key_id] = (agent.epoch, 4, third.sha256)
+    thief = FakeAgent(signer=agent.signer, epoch=agent.epoch, config=agent.config, seq=2)
+    forged = thief.read([START_MS + 1], [666])
+    much_later = gate(agent, memory, enrolled=ended(agent), now_ms=END_MS + 30 * GRACE_MS)
+    for genuine in (third, second, first):
+        assert isinstance(admit(genuine, None, much_later), Commit)
+        assert held(admit(forged, None, much_later)) == RejectReason.KEY_WINDOW
+        memory.keep(genuine)
+        forged = replace(thief, seq=decode_batch(genuine.line).seq - 2).read([START_MS + 1], [666])
+    compromised = replace(much_later, enrolled=ended(agent, "compromised"))
+    memory.batches.clear()
+    assert held(admit(third, None, compromised)) == RejectReason.KEY_WINDOW
+
+
+@pytest.mark.parametrize("kind", ["future", "key", "config"])
+def test_a_person_lets_in_what_is_held_and_only_that(agent: FakeAgent, memory: Memory, kind: str) -> None:
+    config = "ee" * 32
+    memory.configs[config] = KeptConfig("km09", "km09-a1", memory.configs[agent.config or ""].setup)
+    change: dict[str, dict[str, object]] = {
+        "future": {"sent_ms": NOW_MS + 10**9},
+        "key": {"sent_ms": END_MS},
+        "config": {"config": config},
+    }
+    signed = agent.read([START_MS], [1], **change[kind])  # type: ignore[arg-type]  # fields a test chooses
+    for numbers, is_in in (((1, 1), False), ((2, 2), True), ((1, 9), True), ((3, 9), False)):
+        let_in = Release(
+            agent=agent.agent, epoch=agent.epoch, from_seq=numbers[0], to_seq=numbers[1], actor="li", reason="seen"
+        )
+        decision = admit(signed, None, gate(agent, memory, enrolled=ended(agent, releases=[let_in])))
+        assert isinstance(decision, Commit) is is_in
+        if not is_in:
+            held(decision)
+
+
+def test_a_key_by_an_algorithm_this_release_does_not_know_signs_nothing(agent: FakeAgent, memory: Memory) -> None:
+    enrolment = agent.enrolment()
+    other = msgspec.structs.replace(enrolment.keys[0], alg="ML-DSA-65", public="AAAA")
+    document = msgspec.structs.replace(topology_of([agent]), agents=[msgspec.structs.replace(enrolment, keys=[other])])
+    decision = admit(agent.read([START_MS], [1]), None, gate(agent, memory, enrolled=Enrolled.of(document)))
+    assert reason(decision) == (RejectReason.UNKNOWN_KEY, False)
 
 
 @pytest.mark.parametrize("line", [b"", b"nonsense", b"{}", b"[" * 100_000, b'{"agent":"km01-a1"}', b"\xff\xfe"])
@@ -218,7 +306,7 @@ def test_five_minutes_ahead_is_the_limit_for_sending_and_for_reading(
         decision = admit(signed, ROUTE, gate(agent, memory))
         assert isinstance(decision, Commit) is is_kept
         if not is_kept:
-            assert reason(decision) == (RejectReason.FUTURE_TIME, True)
+            assert held(decision) == RejectReason.FUTURE_TIME
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,9 @@ def test_every_number_that_is_not_kept_is_listed_with_its_reason(
     name = f"km01-a1/{agent.epoch}"
     lines = call("gaps", "--config", config).output.splitlines()
     assert lines == [
-        f"{name}/2..2 missing: not sent yet, or held in quarantine",
+        f"{name}/2..2 missing: not sent yet, or in quarantine without proof of who sent it",
         f"{name}/5..5 refused: wrong_site",
-        f"{name}/6..6 missing: not sent yet, or held in quarantine",
+        f"{name}/6..6 missing: not sent yet, or in quarantine without proof of who sent it",
         f"{name}/7..9 declared lost by the agent: disk full",
         "3 batches kept, 4 gaps",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from collector.importer import import_file
 from collector.intake import Arrival
 from collector.ledger import pack
 from pue.contract.errors import Fatal, Retry
-from pue.contract.wire import Dropped, read_lines, write_lines
+from pue.contract.topology import Release
+from pue.contract.wire import Dropped, ManualReading, read_lines, write_lines
 from tests.support.collectors import Bench, bench
 from tests.support.plants import START_MS, FakeAgent, topology_of, write_topology
 
@@ -109,7 +111,7 @@ def test_the_index_is_made_again_from_the_ledger(desk: Bench, agent: FakeAgent) 
 def test_quarantine_keeps_what_is_refused_once_and_counts_repetitions(parts: Parts) -> None:
     for _ in range(3):
         parts.intake.take([Arrival(b"nonsense")], parts.enrolled())
-    assert list(parts.index.quarantined()) == [b"nonsense"]
+    assert [payload for payload, _ in parts.index.quarantined()] == [b"nonsense"]
     assert parts.index.db.execute("SELECT times FROM quarantine").fetchall() == [(3,)]
 
 
@@ -117,7 +119,7 @@ def test_a_flood_of_garbage_does_not_fill_the_disk(parts: Parts) -> None:
     flood = intake.Intake("yn-c1", parts.ledgers, parts.index, lambda: START_MS, quarantine_mib=1)
     for start in range(0, 40, 4):
         flood.take([Arrival(bytes([start + n]) * 50_000) for n in range(4)], parts.enrolled())
-    kept = sum(len(payload) for payload in parts.index.quarantined())
+    kept = sum(len(payload) for payload, _ in parts.index.quarantined())
     assert 900_000 < kept <= 1024 * 1024
 
 
@@ -195,3 +197,56 @@ def test_other_content_under_a_settled_number_is_answered_with_the_hash_that_is_
     assert (taken.duplicates, taken.committed) == (2, 2)
     told = [(ack.upto, ack.sha256, ack.ranges) for _, ack in taken.acks]
     assert told == [(2, agent.batches[1].sha256, []), (5, others[-1].sha256, [])]
+
+
+def released(agent: FakeAgent, low: int, high: int) -> Release:
+    return Release(agent=agent.agent, epoch=agent.epoch, from_seq=low, to_seq=high, actor="li", reason="seen on site")
+
+
+@pytest.mark.parametrize("mib", [64, 0])
+def test_what_is_held_waits_for_a_person_and_its_agent_is_told(
+    desk: Bench, parts: Parts, agent: FakeAgent, mib: int
+) -> None:
+    """Of a batch for which the quarantine had no room the agent is asked once it may come in."""
+    now_ms = START_MS + 3_600_000
+    tray = intake.Intake("yn-c1", parts.ledgers, parts.index, lambda: now_ms, quarantine_mib=mib)
+    tray.take([Arrival.of(signed) for signed in agent.batches], parts.enrolled())
+    early = agent.read([now_ms + 10**7], [9])
+    tray.take([Arrival.of(early)], parts.enrolled())
+    agent.read([START_MS + 99_000], [10])
+    tray.take([Arrival.of(agent.batches[-1])], parts.enrolled())
+    told = tray.ack(agent.agent, agent.epoch)
+    assert (told.upto, told.ranges, told.held) == (6, [(8, 8)], [(7, 7)])
+    now_ms += 10**8
+    assert tray.readmit(parts.enrolled()).committed == 0, "what was of the future when it came still was"
+    write_topology(desk.folder / "topology.signed", topology_of([agent], 2, releases=[released(agent, 7, 7)]))
+    parts.refresh_topology()
+    done = tray.readmit(parts.enrolled())
+    told = tray.ack(agent.agent, agent.epoch)
+    if mib:
+        assert (done.committed, told.upto, told.held) == (1, 8, [])
+    else:
+        assert (done.committed, told.upto, told.held) == (0, 6, [])
+        assert [ack.held for _, ack in done.acks] == [[]]
+        assert tray.take([Arrival.of(early)], parts.enrolled()).committed == 1
+
+
+def test_each_agent_has_its_own_room_in_quarantine(tmp_path: Path) -> None:
+    """One that proves itself cannot take that of the others, nor can those who prove nothing."""
+    agents = [FakeAgent("km01-a1"), FakeAgent("km01-a2")]
+    with bench(tmp_path, agents) as desk, opened(desk.settings) as parts:
+        tray = intake.Intake("yn-c1", parts.ledgers, parts.index, lambda: START_MS, quarantine_mib=1)
+        flood = random.Random(5)
+        for _ in range(60):
+            tray.take([Arrival(flood.randbytes(50_000))], parts.enrolled())
+            big = ManualReading(
+                at_ms=START_MS * 2, meter="main-a", quantity="energy_import", count=1, by="x",
+                note=flood.randbytes(1000).hex(),
+            )  # fmt: skip
+            tray.take([Arrival.of(agents[0].event(big)) for _ in range(20)], parts.enrolled())
+        tray.take([Arrival.of(agents[1].read([START_MS * 2], [1]))], parts.enrolled())
+        rows = parts.index.db.execute("SELECT agent, sum(length(payload)) FROM quarantine GROUP BY agent").fetchall()
+        sizes = dict(rows)
+        assert sizes.keys() == {"", "km01-a1", "km01-a2"}
+        assert max(sizes.values()) <= 1024 * 1024
+        assert tray.ack("km01-a1", agents[0].epoch).held == [(1, 1200)]

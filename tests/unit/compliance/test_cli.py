@@ -65,6 +65,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lin
         ('"sqlite:///registry.sqlite"', '"mysql://u:pw@h/x"', "verify", "error: database 'mysql://u:***@h/x'"),
         ("", "", "import nothing.toml", "error: cannot read nothing.toml: No such file or directory; check the path"),
         ("", "", "approve-config xyz", "error: 'xyz' is no SHA-256"),
+        ("", "", "release km01-a1 xyz 1 2 --reason seen", "error: agent 'km01-a1' is not registered"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_exit_code_2(
@@ -111,6 +112,8 @@ def test_import_writes_once_and_a_dry_run_never(
     assert "topology version 2" in do(f"approve-config {'a' * 64}")
     assert "was approved before; topology version 2" in do(f"approve-config {'a' * 64}")
     assert "topology version 2: 2 meters, 1 agents" in do("topology")
+    let_in = do(f"release km01-a1 {'0' * 20} 3 9 --reason seen --as li")
+    assert let_in == f"km01-a1/{'0' * 20}/3..9 released by li; topology version 3\n"
 
 
 def test_an_error_in_the_registry_names_file_and_line_and_writes_nothing(

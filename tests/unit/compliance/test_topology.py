@@ -7,15 +7,15 @@ import pytest
 
 from compliance.log import EventLog
 from compliance.projection import Projection
-from compliance.registry import approve_config, import_registry
+from compliance.registry import Held, approve_config, import_registry, release_batches
 from compliance.registry_file import read_registry
-from compliance.topology import KEY_OVERLAP_MS, TopologyOffice
+from compliance.topology import KEY_OVERLAP_MS, Content, TopologyOffice
 from pue.contract.canonical import ZERO_HASH, sha256_hex
-from pue.contract.errors import Reject
+from pue.contract.errors import Fatal, Reject
 from pue.contract.signing import Signer
 from pue.contract.topology import Agent, Topology, open_topology
 from pue.contract.wire import SignedLine
-from tests.unit.compliance.made import KEY, registry_toml
+from tests.unit.compliance.made import KEY, at, registry_toml
 
 NOW_MS = 1_000_000
 
@@ -113,11 +113,63 @@ def test_a_former_key_stays_good_for_a_day_after_a_new_one(place: Place) -> None
     ]
 
 
+def test_a_key_ends_when_the_registry_says_and_not_when_it_was_told(place: Place) -> None:
+    """History that is imported and a rotation that was recorded late are judged alike."""
+    place.load(registry_toml())
+    old, other = KEY.verifier.to_text(), Signer.generate().verifier.to_text()
+    stated = f'{other}"\nkey_from = 2026-02-01T00:00:00+08:00'
+    keys = place.load(registry_toml().replace(f'{old}"', stated)).agents[0].keys
+    turn = at("2026-02-01T00:00")
+    assert [(key.public, key.from_ms, key.to_ms, key.ended) for key in keys] == [
+        (old, 0, turn, "rotated"),
+        (other, turn, None, "rotated"),
+    ]
+
+
+def test_a_compromised_key_ends_at_once_and_says_so(place: Place) -> None:
+    place.load(registry_toml())
+    old, other = KEY.verifier.to_text(), Signer.generate().verifier.to_text()
+    keys = place.load(registry_toml().replace(f'{old}"', f'{other}"\nformer_key = "compromised"')).agents[0].keys
+    assert [(key.to_ms, key.ended) for key in keys] == [(NOW_MS, "compromised"), (None, "rotated")]
+
+
 def test_a_withdrawn_agents_key_ends_at_once(place: Place) -> None:
     place.load(registry_toml())
     text = registry_toml()
     agents = place.load(text[: text.index("\n[[facility.agent]]")]).agents
-    assert [key.to_ms for key in agents[0].keys] == [NOW_MS]
+    assert [(key.to_ms, key.ended) for key in agents[0].keys] == [(NOW_MS, "withdrawn")]
+
+
+def test_a_release_enters_the_document_with_who_and_why(place: Place) -> None:
+    place.load(registry_toml())
+    release_batches(place.log, place.projection, Held("km01-a1", "0" * 20, 3, 9, "seen on site"), "li")
+    (one,) = place.office.issue().releases
+    assert (one.agent, one.epoch, one.from_seq, one.to_seq, one.actor) == ("km01-a1", "0" * 20, 3, 9, "li")
+    assert one.reason == "seen on site"
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        (Held("km99-a1", "0" * 20, 1, 2, "x"), "'km99-a1' is not registered"),
+        (Held("km01-a1", "0" * 19, 1, 2, "x"), "names no batches"),
+        (Held("km01-a1", "0" * 20, 2, 1, "x"), "names no batches"),
+        (Held("km01-a1", "0" * 20, 0, 1, "x"), "names no batches"),
+        (Held("km01-a1", "0" * 20, 1, 1 << 63, "x"), "names no batches"),
+        (Held("km01-a1", "0" * 20, 1, 2, " "), "needs a reason"),
+    ],
+)
+def test_a_release_of_nothing_or_for_no_reason_is_refused(place: Place, held: Held, message: str) -> None:
+    place.load(registry_toml())
+    with pytest.raises(Fatal, match=message):
+        release_batches(place.log, place.projection, held, "li")
+
+
+def test_who_reads_a_meter_stands_in_the_document(place: Place) -> None:
+    issued = place.load(registry_toml().replace('serial = "SN-it"', 'serial = "SN-it"\nagent = "km01-a1"'))
+    assert {meter.meter: meter.versions[0].agent for meter in issued.meters} == {"it": "km01-a1", "main": None}
+    with pytest.raises(Fatal, match=r"meter\[1\].version\[0\].agent: 'km01-a2' is no agent of this facility"):
+        place.load(registry_toml().replace('serial = "SN-it"', 'serial = "SN-it"\nagent = "km01-a2"'))
 
 
 def test_a_certificate_without_end_does_not_expire(place: Place) -> None:
@@ -134,7 +186,7 @@ def test_a_class_nobody_registered_stands_in_the_document_as_none(place: Place) 
 def test_a_document_that_no_collector_could_read_is_not_issued(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.load(registry_toml())
     faulty = [Agent(agent="a", site="A b", shard="s0", keys=[])]
-    monkeypatch.setattr("compliance.topology.document_content", lambda _registry, _seq: (faulty, [], []))
+    monkeypatch.setattr("compliance.topology.document_content", lambda _registry, _seq: Content(faulty, [], [], []))
     with pytest.raises(Reject, match="malformed"):
         place.office.issue()
     current = place.office.current()
