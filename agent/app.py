@@ -141,7 +141,12 @@ class Agent:
         head = self._spool.head
         if head is None:
             self._spool.start_epoch(new_epoch_id(None, self._clock.wall_ms(), secrets.token_hex(4)), None)
-        keys = self._spool.configure(self._plan.config)
+        keys = self._spool.rotate(
+            new_epoch_id(head, self._clock.wall_ms(), secrets.token_hex(4)), self._plan.config, "key file changed"
+        )
+        if keys:
+            log.info("signing by another key from now on; what is not confirmed is signed anew")
+        keys += self._spool.configure(self._plan.config)
         self._metrics.appended.inc(len(keys))
         head = self._spool.head
         agent = self._settings.agent

@@ -21,6 +21,7 @@ from pue.contract.wire import (
     ConfigBatchV1,
     DataBatch,
     Dropped,
+    KeyChange,
     Restored,
     config_digest,
 )
@@ -90,6 +91,7 @@ class Spool:
         """Open an epoch; its first batch is appended by the next call of `configure`."""
         with self._transaction():
             self._insert_epoch(Head(epoch, prev_epoch, sha256=prev))
+            self._set_note("key", self._sealer.signer.key_id)
 
     def configure(self, config: ConfigInParts) -> list[Key]:
         """Append the manifest, and the parts that the running epoch has not yet, if its configuration is another."""
@@ -122,6 +124,28 @@ class Spool:
             self._db.execute("UPDATE epoch SET is_forked = 1 WHERE epoch = ?", (epoch,))
             self._insert_epoch(Head(random_epoch, last[0], sha256=last[1]))
             return [self._insert(body) for body in (restored, *config.parts.values(), config.manifest)]
+
+    def rotate(self, epoch: str, config: ConfigInParts, reason: str) -> list[Key]:
+        """Go on by another key, if the last batch was signed by one: `carry` then signs anew what is not confirmed.
+
+        A new epoch begins whose first batch says where the old key's chain ended: nobody who still has the old key can
+        add to what it signed.
+        """
+        head = self.head
+        if head is None or head.seq == 0 or (old_key := self._last_key(head)) in (None, self._sealer.signer.key_id):
+            return []
+        change = KeyChange(
+            old_key=old_key or "",
+            last_epoch=head.epoch,
+            last_seq=head.seq,
+            last_sha256=head.sha256,
+            reason=reason,
+        )
+        with self._transaction():
+            self._db.execute("UPDATE epoch SET is_forked = 1")
+            self._insert_epoch(Head(epoch, head.epoch, sha256=head.sha256))
+            self._set_note("key", self._sealer.signer.key_id)
+            return [self._insert(body) for body in (change, *config.parts.values(), config.manifest)]
 
     def carry(self, limit: int = 200) -> list[Key]:
         """Sign unsettled batches of left epochs anew under the running one, oldest first."""
@@ -202,13 +226,12 @@ class Spool:
     @property
     def generation(self) -> int:
         """The latest owner of our shard that was ever believed; 0 before the first."""
-        row = self._db.execute("SELECT generation FROM owner").fetchone()
-        return int(row[0]) if row else 0
+        return int(self._note("generation") or 0)
 
     def believe(self, generation: int) -> None:
         """Remember the latest owner: after a restart an older one is believed no more than before."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO owner VALUES (1, ?)", (generation,))
+            self._set_note("generation", str(generation))
 
     def gone(self, epoch: str, ranges: Sequence[Range]) -> list[Dropped]:
         """Batches the collector asks for and we no longer keep, each declared once."""
@@ -232,6 +255,21 @@ class Spool:
         return sum(self._prune_epoch(epoch, before_ms) for (epoch,) in self._db.execute("SELECT epoch FROM epoch"))
 
     # ---------------------------------------------------------------- inside a transaction
+
+    def _note(self, name: str) -> str | None:
+        row = self._db.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def _set_note(self, name: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, value))
+
+    def _last_key(self, head: Head) -> str | None:
+        """Key that signed the last batch; release 0.1 did not note it. None if that batch is gone as well."""
+        if key := self._note("key"):
+            return key
+        query = "SELECT payload FROM batch WHERE epoch = ? AND seq = ?"
+        row = self._db.execute(query, (head.epoch, head.seq)).fetchone()
+        return wire.decode_batch(wire.unpack(row[0]).line).key if row else None
 
     def _known_parts(self) -> set[str]:
         """Digests of what the running epoch has sent of configurations."""

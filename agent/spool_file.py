@@ -41,9 +41,7 @@ CREATE INDEX batch_carried ON batch (carried_epoch, carried_seq) WHERE carried_s
 CREATE TABLE declared (epoch TEXT NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
     PRIMARY KEY (epoch, from_seq, to_seq)) STRICT;
 """
-_OWNER = (
-    "CREATE TABLE IF NOT EXISTS owner (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL) STRICT"
-)
+_NOTE = "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT"
 """Added after release 0.1, which passes it over: a spool may go back to it."""
 
 
@@ -65,7 +63,7 @@ def open_file(path: Path, max_pages: int) -> sqlite3.Connection:
             db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise Fatal(f"{path} was written by another version (schema {version}); use the version that wrote it")
-        db.execute(_OWNER)
+        db.execute(_NOTE)
     except sqlite3.DatabaseError as error:
         db.close()
         raise Fatal(f"{path} cannot be used as the spool ({error}); move it aside or restore it") from None

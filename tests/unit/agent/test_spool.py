@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from agent.chain import new_epoch_id
+from agent.chain import Sealer, new_epoch_id
 from agent.spool import Key, Spool
 from pue.contract.canonical import ZERO_HASH
 from pue.contract.configuration import ConfigInParts
 from pue.contract.errors import Fatal, Reject, Retry
+from pue.contract.signing import Signer
 from pue.contract.wire import (
     Batch,
     ClockJump,
     ConfigBatch,
     DataBatch,
     EventBatch,
+    KeyChange,
     LinkPart,
     ProfilePart,
     Readings,
@@ -31,6 +33,7 @@ from pue.contract.wire import (
 from tests.unit.agent.fakes import EPOCH, SIGNER, FakeClock, config, make_spool, readings, started_spool
 
 NEXT = new_epoch_id(None, 1_800_000_000_000, "bbbbbbbb")
+OTHER = new_epoch_id(None, 1_900_000_000_000, "cccccccc")
 
 
 @pytest.fixture
@@ -303,6 +306,62 @@ def test_a_new_epoch_sorts_after_the_running_one_even_when_the_clock_was_set_bac
     head = spool.head
     assert head is not None
     assert new_epoch_id(head, 1, "00000000") > head.epoch
+
+
+# -------------------------------------------------------------------- another key
+
+
+def rotated_spool(folder: Path) -> tuple[Spool, Signer]:
+    """A spool with two readings, the first of them confirmed, opened again with another key."""
+    before = started_spool(folder)
+    before.append([readings(1), readings(2)])
+    before.settle(EPOCH, [(1, 2)], 2)
+    before.close()
+    signer = Signer.generate()
+    return Spool(folder, Sealer("km01", "km01-a1", "0" * 16, signer, FakeClock()), 64), signer
+
+
+def test_another_key_begins_an_epoch_with_where_the_old_ones_chain_ended(tmp_path: Path) -> None:
+    spool, signer = rotated_spool(tmp_path)
+    last = unpack(spool.payload(Key(EPOCH, 3))).sha256
+    assert spool.rotate(NEXT, config(), "yearly") == keys(1, 2, epoch=NEXT)
+    first = open_batch(unpack(spool.payload(Key(NEXT, 1))), signer.verifier)
+    assert isinstance(first.body, KeyChange)
+    assert (first.body.old_key, first.body.last_epoch) == (SIGNER.key_id, EPOCH)
+    assert (first.body.last_seq, first.body.last_sha256, first.prev, first.key) == (3, last, last, signer.key_id)
+    assert spool.carry() == keys(3, epoch=NEXT)
+    carried = open_batch(unpack(spool.payload(Key(NEXT, 3))), signer.verifier)
+    assert (carried.body, carried.key, carried.config) == (readings(2), signer.key_id, config().digest)
+    assert spool.configure(config()) == []
+    assert spool.rotate(OTHER, config(), "again") == [], "it signs by that key already"
+    spool.close()
+
+
+def test_the_same_key_changes_nothing_and_so_does_an_epoch_without_a_batch(tmp_path: Path) -> None:
+    spool = make_spool(tmp_path)
+    assert spool.rotate(NEXT, config(), "x") == []
+    spool.start_epoch(EPOCH, None)
+    assert spool.rotate(NEXT, config(), "x") == []
+    spool.configure(config())
+    assert spool.rotate(NEXT, config(), "x") == []
+    spool.close()
+
+
+def test_a_spool_of_release_0_1_knows_its_key_by_its_last_batch(tmp_path: Path) -> None:
+    spool, _ = rotated_spool(tmp_path)
+    spool._db.execute("DELETE FROM note")
+    assert spool.rotate(NEXT, config(), "yearly") == keys(1, 2, epoch=NEXT)
+    spool.close()
+
+
+def test_the_latest_owner_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    spool = started_spool(tmp_path)
+    assert spool.generation == 0
+    spool.believe(1_800_000_000_000)
+    spool.close()
+    again = make_spool(tmp_path)
+    assert again.generation == 1_800_000_000_000
+    again.close()
 
 
 # -------------------------------------------------------------------- space
