@@ -148,12 +148,14 @@ def _with_ends(
 def _open_where_registers_meet(levels: Levels, edges: Edges) -> None:
     """An edge at which a register was read for the last time: a window that ends there ends with what it hid.
 
-    The slot that starts there has that freedom (`register_freedom`), but is not part of such a window.
+    What has flowed since that reading's request comes to it, if what follows is unknown. The slot that starts there has
+    that freedom (`register_freedom`), but is not part of such a window.
     """
     joints = _joints(levels)
     at_edge = joints[(levels.points.t1_ms[joints] - edges.time_ms[0]) % SLOT_MS == 0]
     place = (levels.points.t1_ms[at_edge] - edges.time_ms[0]) // SLOT_MS
-    above = levels.at(at_edge) + levels.hidden_j(at_edge) - edges.level_j[place]
+    above = levels.at(at_edge) + levels.hidden_j(at_edge) + _flowed_since_request_j(levels, at_edge)
+    above -= edges.level_j[place]
     below = edges.level_j[place] - levels.at(at_edge) + levels.rounding_j(at_edge)
     # Several registers can have met there, in no time: `at` adds nothing up, and keeps the largest.
     for column, least in ((edges.above_j, above), (edges.above_capped_j, above)):
@@ -161,6 +163,16 @@ def _open_where_registers_meet(levels: Levels, edges: Edges) -> None:
     for column, least in ((edges.below_j, below), (edges.below_capped_j, below)):
         np.maximum.at(column, place, least)
     edges.above_j[_answered_at_edge(levels, np.append(joints, len(levels.points) - 1), edges)] = MAX_ENERGY_J
+
+
+def _flowed_since_request_j(levels: Levels, index: Int64) -> Int64:
+    """What can have flowed unknown between request and reply of some readings; nothing before known energy. (N,) [J]"""
+    flowed = np.zeros(len(index), np.int64)
+    place = np.flatnonzero(has(levels.unknown, index))
+    left = index[place]
+    most = power_mj(_stretch_power_w(levels, left), levels.points.t1_ms[left] - levels.points.t0_ms[left])
+    flowed[place] = joules_up(np.maximum(most - _shared(levels, left, lead_before(levels, left)), 0))
+    return flowed
 
 
 def _answered_at_edge(levels: Levels, index: Int64, edges: Edges) -> Int64:
@@ -414,11 +426,11 @@ def _behind_last(levels: Levels, end_ms: int) -> tuple[Int64, Int64]:
 
 
 def _last_step_j(levels: Levels, end_ms: int) -> int:
-    """What the last reading may hide at its reply, less what a lead tells was there before. [J]"""
+    """What the last reading may hide at its reply and what can have flowed since its request, less its lead. [J]"""
     points = levels.points
     power, lead = _behind_last(levels, end_ms)
-    unused = _unused_j(power_mj(power, points.t1_ms[-1:] - points.t0_ms[-1:]), lead, least_j=0)
-    return max(int(levels.hidden_j(np.array([len(points) - 1]))[0] - unused[0]), 0)
+    flowed = joules_up(power_mj(power, points.t1_ms[-1:] - points.t0_ms[-1:]) - lead)
+    return max(int(levels.hidden_j(np.array([len(points) - 1]))[0] + flowed[0]), 0)
 
 
 def register_freedom(levels: Levels, edges: Edges) -> Freedom:

@@ -230,9 +230,11 @@ def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
     """Per slot the most energy that can have flowed uncounted, and whether unknown time fills it. (S,) [J], (S,)
 
     What can have flowed by a moment rises from 0 with the maximum power, after the lead was used up, to the whole
-    stretch's energy without lead and lag; a slot has the difference of this at its edges, rounded up at each. Where no
-    reading tells what was counted that is 1 J at least: the slot must not pass for known, for all of this rests on a
-    maximum power, which readings may refute.
+    stretch's energy without lead and lag; a slot has the difference of this at its edges, rounded up at each. What can
+    have flowed between request and reply of the reading on the left is all in the reply's slot: of a window that ends
+    in between it is part of the edge's bounds, and must not count twice. Where no reading tells what was counted that
+    is 1 J at least: the slot must not pass for known, for all of this rests on a maximum power, which readings may
+    refute.
     """
     stretch, slot, from_ms, to_ms = _pieces(unknown.start_ms, unknown.end_ms, edges)
     power_w = unknown.power_w[stretch]
@@ -244,7 +246,8 @@ def _unknown_energy(unknown: Unknown, edges: Int64) -> tuple[Int64, Bools]:
         for moment_ms in (from_ms, to_ms)
     ]
     is_bare = to_ms > unknown.bare_ms[stretch]
-    energy = summed(slot, np.maximum(flowed[1] - flowed[0], is_bare), len(edges) - 1)
+    reply_slot = (unknown.bare_ms[stretch] - edges[0]) // SLOT_MS
+    energy = summed(np.maximum(slot, reply_slot), np.maximum(flowed[1] - flowed[0], is_bare), len(edges) - 1)
     return energy, summed(slot, to_ms - from_ms, len(edges) - 1) >= SLOT_MS
 
 

@@ -318,10 +318,10 @@ class Register:
         more = max(1 - up(before - lag), 0)
         return max(self.level[0], self.level[0] - self.rounding[0] + more)
 
-    def last_step(self, end: int, by: int, least: int = 1) -> int:
-        """What the last reading may hide by some moment of its slot, beyond what is unknown."""
+    def last_step(self, end: int) -> int:
+        """What the last reading may hide at the end of its slot, beyond what is unknown."""
         power, lead = self.behind_last(end)
-        more = max(least - up(power * (by - self.points[-1].t0) - lead), 0)
+        more = max(1 - up(power * (end - self.points[-1].t0) - lead), 0)
         return max(self.hidden[-1] - more, 0)
 
     def unknown(self, start: int, end: int) -> list[tuple[int, int, int, int, int, int]]:
@@ -368,7 +368,9 @@ def cut(
                 high_capped = min([high, *under_way])
             if points[n].t1 == edge:
                 low, high = estimates[edge] - register.rounding[n], estimates[edge] + register.hidden[n]
-                high_capped = estimates[edge] + register.last_step(end, edge, 0)
+                power, lead = register.behind_last(end)
+                flows = up(power * (edge - points[n].t0) - lead)
+                high_capped = estimates[edge] + max(register.hidden[n] + flows, 0)
             slot.below_j, slot.above_j, slot.below_capped_j, slot.above_capped_j = low, high, low, high_capped
             continue
         low, high, low_capped, high_capped = register.bracket(n, edge)
@@ -399,7 +401,9 @@ def cut(
     for i in joints:
         met = slots.get(points[i].t1)
         if met is not None:
-            top = register.level[i] + register.hidden[i] - estimates[points[i].t1]
+            power, lead, _ = register.across(i) if register.relations[i] in UNKNOWN else (0, 0, 0)
+            flows = up(max(power * (points[i].t1 - points[i].t0) - lead, 0))
+            top = register.level[i] + register.hidden[i] + flows - estimates[points[i].t1]
             bottom = estimates[points[i].t1] - register.level[i] + register.rounding[i]
             met.above_j, met.above_capped_j = max(met.above_j, top), max(met.above_capped_j, top)
             met.below_j, met.below_capped_j = max(met.below_j, bottom), max(met.below_capped_j, bottom)
@@ -437,7 +441,8 @@ def cut(
 
             if inside(a, b):
                 to = min(b, edge + SLOT_MS)
-                slot.unknown_j += max(flowed(to) - flowed(max(a, edge)), int(to > bare))
+                counted = slots[max(edge, bare - bare % SLOT_MS)]
+                counted.unknown_j += max(flowed(to) - flowed(max(a, edge)), int(to > bare))
         if sum(inside(a, b) for a, b, *_ in unknown) >= SLOT_MS:
             slot.flags |= Flag.MISSING
     free = [
@@ -446,7 +451,7 @@ def cut(
     ]
     free += [
         (first.t1, in_slot, register.rounding[0]),
-        (last.t1, register.rounding[-1], register.last_step(end, end)),
+        (last.t1, register.rounding[-1], register.last_step(end)),
     ]
     for time, under, over in free:
         slot = slots[time - time % SLOT_MS]

@@ -545,7 +545,8 @@ def with_meeting_registers(curve: Curve, moments: Sequence[int], found: Sequence
             if moment != curve.points[n].t1:
                 continue
             edge = result[place]
-            above = curve.level[n] + curve.hidden(n) - edge.estimate
+            flowed = ceil_div(flows_at_reply(curve, n), MILLI) if name in UNKNOWN else 0
+            above = curve.level[n] + curve.hidden(n) + flowed - edge.estimate
             below = edge.estimate - curve.level[n] + curve.rounding(n)
             result[place] = edge._replace(
                 below=max(edge.below, below),
@@ -554,6 +555,13 @@ def with_meeting_registers(curve: Curve, moments: Sequence[int], found: Sequence
                 above_capped=max(edge.above_capped, above),
             )
     return result
+
+
+def flows_at_reply(curve: Curve, n: int) -> int:
+    """ "Unknown energy", F of the stretch at the left reading's t1. [mJ]"""
+    powers = [v.power_w for v in curve.versions[curve.points[n].version : curve.points[n + 1].version + 1]]
+    lead = curve.lead_before[n] if min(powers) == max(powers) else 0
+    return max(0, max(powers) * (curve.points[n].t1 - curve.points[n].t0) - lead)
 
 
 def one_edge(curve: Curve, edge: int, unknown: dict[int, Stretch], least: int | None, end_stretch: Stretch) -> Edge:
@@ -565,8 +573,8 @@ def one_edge(curve: Curve, edge: int, unknown: dict[int, Stretch], least: int | 
         estimate = estimate if least is None else max(estimate, least)
         if not is_at_last:
             return Edge(estimate, 0, 0, 0, 0)
-        left = end_stretch.lead - end_stretch.power_w * (edge - curve.points[last].t0)
-        capped_step = max(0, curve.hidden(last) - max(0, left // MILLI))
+        flows = end_stretch.power_w * (edge - curve.points[last].t0) - end_stretch.lead
+        capped_step = max(0, curve.hidden(last) + ceil_div(flows, MILLI))
         return Edge(estimate, curve.rounding(last), curve.hidden(last), curve.rounding(last), capped_step)
     if curve.names[n] in UNKNOWN:
         stretch = unknown[n]
@@ -640,6 +648,7 @@ def without_overlap(stretches: Sequence[Stretch]) -> list[Stretch]:
 
 def spread_unknown(slots: Sequence[Slot], stretches: Sequence[Stretch]) -> None:
     """ "Unknown energy": F at the slot's end less F at its start, and `MISSING` where they fill it."""
+    by_start = {slot.start_ms: slot for slot in slots}
     for slot in slots:
         filled = 0
         for stretch in stretches:
@@ -648,7 +657,8 @@ def spread_unknown(slots: Sequence[Slot], stretches: Sequence[Stretch]) -> None:
             if start < end:
                 filled += end - start
                 flowed = ceil_div(stretch.flowed(end), MILLI) - ceil_div(stretch.flowed(start), MILLI)
-                slot.unknown_j += max(flowed, LEAST_UNKNOWN_J if end > stretch.bare_ms else 0)
+                counted = by_start[max(slot.start_ms, slot_of(stretch.bare_ms))]
+                counted.unknown_j += max(flowed, LEAST_UNKNOWN_J if end > stretch.bare_ms else 0)
         if filled >= SLOT_MS:
             slot.marks.add("MISSING")
 

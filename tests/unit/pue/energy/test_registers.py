@@ -16,7 +16,7 @@ from pue.energy.power import power_slots
 from pue.energy.registers import register_slots, register_versions
 from pue.energy.slots import Samples, Slots
 from pue.energy.versions import rounded, scaled
-from tests.unit.pue.meters import KWH, MINUTE_MS, int64, samples, version
+from tests.unit.pue.meters import KWH, MINUTE_MS, asked, int64, samples, version
 
 MILLION = 1_000_000
 
@@ -65,6 +65,23 @@ def test_an_edge_between_request_and_reply_is_bounded_by_the_next_reading() -> N
     assert slots.energy_j.tolist() == [20, 24]
     assert slots.below_j.tolist() == [0, 20]
     assert slots.above_j.tolist() == [0, 25]
+
+
+def test_what_flowed_since_the_last_request_is_the_reply_slots_and_the_edges_not_both() -> None:
+    """1 W at most; the last reading is asked for at 895 s. At its reply at 905 s it shows 900 J, 5 more than by then.
+
+    Of the 905 s to the end of the second slot 5 s are in that lead, so 900 J are unknown, all of them there.
+    """
+    slots = register_slots(asked((0, 0, 0), (895_000, 905_000, 900)), [version(1, max_power_w=1)])
+    assert slots.unknown_j.tolist() == [0, 900]
+
+
+def test_a_last_reading_answered_at_an_edge_leaves_open_there_what_flowed_since_it_was_asked_for() -> None:
+    """Asked for at 895 s, answered at 900 s with 898 J, 3 ahead of 1 W: 2 more may have flowed, and its step of 1."""
+    slots = register_slots(asked((0, 0, 0), (895_000, 900_000, 898)), [version(1, max_power_w=1)])
+    assert slots.unknown_j.tolist() == [0, 902]
+    assert slots.above_capped_j.tolist()[1] == 3
+    assert slots.above_j.tolist()[1] == MAX_ENERGY_J
 
 
 def test_a_reading_at_the_edge_with_a_duration_leaves_the_edge_open_upwards_only() -> None:
