@@ -372,12 +372,16 @@ class AgentProcess:
             f"{health_table}{links}"
         )
         self.child: subprocess.Popen[bytes] | None = None
+        self.packages: Path | None = None
+        """Where another release lies unpacked, to be run instead of this tree."""
         self._log = folder / "agent.log"
 
     def start(self) -> AgentProcess:
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config)]
-            self.child = subprocess.Popen(command, stdout=log, stderr=log)
+            command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config.resolve())]
+            other = {"PYTHONPATH": str(self.packages)} if self.packages else {}
+            # `-m` looks into the current folder first: in ours there is no package.
+            self.child = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=os.environ | other)
         return self
 
     def stop(self) -> int:
