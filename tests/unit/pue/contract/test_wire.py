@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pue.contract import wire, wire_v1
+from pue.contract.configuration import Configuration
 from pue.contract.errors import Reject, RejectReason
 from pue.contract.signing import Signer
 
@@ -101,6 +102,27 @@ def test_golden_file_of_version_1_reads_as_it_was_written() -> None:
     data = opened[1]
     assert isinstance(data, wire.DataBatch)
     assert data.body.count == expected["counts"]
+
+
+def test_golden_file_of_version_2_reads_as_it_was_written() -> None:
+    """As above; its times of the second row, and of the last, are before those of the row above."""
+    expected = json.loads((GOLDEN / "v2" / "expected.json").read_text())
+    with gzip.open(GOLDEN / "v2" / "chain.batches.gz") as file:
+        signed = list(wire.read_lines(file))
+    assert [one.sha256 for one in signed] == expected["sha256"]
+    opened = [wire.open_batch(one, SIGNER.verifier) for one in signed]
+    assert [type(one).__name__ for one in opened] == expected["kinds"]
+    bodies = {wire.config_digest(one.body): one.body for one in opened if isinstance(one, wire.ConfigBatch)}
+    parts = expected["parts"]
+    assert list(bodies) == [parts["profile"], *parts["links"], parts["manifest"]]
+    manifest, data = bodies[parts["manifest"]], opened[4]
+    assert isinstance(manifest, wire.Manifest)
+    assert isinstance(data, wire.DataBatch)
+    points = Configuration.of_parts(manifest, bodies).points
+    assert [[one.meter, one.quantity, f"{one.scale} {one.unit}"] for one in points] == expected["points"]
+    body = data.body
+    assert [list(row) for row in zip(body.point, body.t0, body.dt, body.count, strict=True)] == expected["rows"]
+    assert (data.config, body.source[-1]) == (parts["manifest"], 14990)
 
 
 @pytest.mark.parametrize("position", [0, 40, 200, -1])
