@@ -101,8 +101,9 @@ class Question:
             If it does, with an error or about other objects.
         """
         pdu = self._response(message)
-        identifier, status, _, bindings = _parts(message, pdu.content, pdu.end, 4)
+        identifier, status, place, bindings = _parts(message, pdu.content, pdu.end, 4)
         answered_id = _number(message, identifier)
+        _number(message, place)  # which object an error is about: of no use, but it has to be there
         if answered_id != request_id:
             raise NotOurs("it answers another request", answered_id)
         if _number(message, status):

@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tests.bench.rows import Row, row
-from tests.soak import mutation, soundness
+from tests.soak import forged, mutation, soundness
 from tests.soak.report import ROOT
 
 Figures = dict[str, Any]
@@ -120,4 +120,5 @@ PARTS: dict[str, Part] = {
     "mutation": Part(1, mutants, mutation.rows),
     "fuzz": Part(1, fuzz, fuzz_rows),
     "kills": Part(4, kills, kill_rows),
+    "forged": Part(forged.PIECES, forged.piece, forged.rows, is_single=True),
 }
