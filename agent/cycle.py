@@ -11,7 +11,7 @@ from operator import or_
 from agent.clock import Clock
 from agent.drivers import Answer, Link, failed
 from agent.plan import Plan, PlannedLink, PlannedMeter
-from agent.poll import Backoff, Reading, decode_answers
+from agent.poll import Backoff, LastCount, Reading, decode_answers
 from pue.contract.quality import Quality
 
 log = logging.getLogger("agent.cycle")
@@ -37,7 +37,7 @@ class Poller:
         self._points = plan.points
         self._period_ms = plan.poll_ms
         self._backoff = Backoff(self._period_ms)
-        self._last_counts: dict[int, int] = {}
+        self._last_counts: dict[int, LastCount] = {}
         self._cycle = 0
 
     async def poll(self) -> list[Reading]:

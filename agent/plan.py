@@ -12,18 +12,27 @@ from pue.contract.batches import LinkMeter, LinkPart, LinkPoint
 from pue.contract.configuration import ConfigInParts
 from pue.contract.decode import Code
 from pue.contract.profile import MeterProfile, Modbus, ModbusProfile, ModbusQuantity, SnmpProfile
-from pue.contract.quantities import QUANTITIES, Kind
+from pue.contract.quantities import QUANTITIES, Kind, step
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPoint:
-    """One quantity of one meter; `index` is its place in the configuration's point list."""
+    """One quantity of one meter.
+
+    Attributes
+    ----------
+    index
+        Its place in the configuration's point list.
+    most_per_ms
+        How fast a counter of energy can rise behind the meter's maximum power; None where nobody stated one. [counts/ms]
+    """
 
     index: int
     quantity: str
     unit: str
     code: Code
     is_counter: bool
+    most_per_ms: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,7 @@ def _plan_meter(meter: MeterTable, profile: MeterProfile, indices: Iterable[int]
             profile.spec.quantity[quantity].unit,
             profile.codes[quantity],
             QUANTITIES[quantity].kind is Kind.COUNTER,
+            _most_per_ms(meter, profile, quantity),
         )
         for quantity, index in zip(meter.quantities, indices, strict=False)
     )
@@ -155,6 +165,16 @@ def _plan_meter(meter: MeterTable, profile: MeterProfile, indices: Iterable[int]
         return PlannedMeter(meter.id, meter.unit_id or 0, points, registers=coalesce(profile.spec.modbus, wanted))
     objects = tuple(_object_read(point, profile.spec, meter.index or 0) for point in points)
     return PlannedMeter(meter.id, 0, points, objects=objects)
+
+
+def _most_per_ms(meter: MeterTable, profile: MeterProfile, quantity: str) -> Fraction | None:
+    """2 MW behind 2000/5 are 5 kW at a meter that counts on the secondary side: of Wh 5/3600 a ms."""
+    known = QUANTITIES[quantity]
+    if meter.max_power_w is None or (known.kind, known.base_unit) != (Kind.COUNTER, "J"):
+        return None
+    ratio = 1 if profile.spec.side == "primary" else Fraction(meter.ct) * Fraction(meter.pt)
+    spec = profile.spec.quantity[quantity]
+    return meter.max_power_w / (1000 * ratio * step(quantity, spec.unit, spec.exponent))
 
 
 def _object_read(point: PlannedPoint, spec: SnmpProfile, index: int) -> ObjectRead:

@@ -80,27 +80,45 @@ class Reading:
     quality: Quality
 
 
+@dataclass(frozen=True, slots=True)
+class LastCount:
+    """What a counter showed at some time between request and reply. [ms UTC, -]"""
+
+    t0_ms: int
+    t1_ms: int
+    count: int
+
+
 def decode_answers(
-    answers: Iterable[Answer], points: Mapping[int, PlannedPoint], last_counts: dict[int, int]
+    answers: Iterable[Answer], points: Mapping[int, PlannedPoint], last_counts: dict[int, LastCount]
 ) -> list[Reading]:
     """Decode what came; mark a counter that shows what it cannot, and remember its new value as the last."""
     return [_decode(answer, points[answer.point], last_counts) for answer in answers]
 
 
-def _decode(answer: Answer, point: PlannedPoint, last_counts: dict[int, int]) -> Reading:
+def _decode(answer: Answer, point: PlannedPoint, last_counts: dict[int, LastCount]) -> Reading:
     count = None
     quality = answer.quality
     if not quality:
         count, quality = decode(answer.raw, point.code)
     if count is not None and point.is_counter:
-        quality |= _counter_marks(count, last_counts.get(point.index, count))
-        last_counts[point.index] = count
+        now = LastCount(answer.t0_ms, answer.t0_ms + answer.dt_ms, count)
+        quality |= _counter_marks(point, now, last_counts.get(point.index))
+        last_counts[point.index] = now
     return Reading(answer.point, answer.t0_ms, answer.dt_ms, answer.raw, count, quality)
 
 
-def _counter_marks(count: int, last_count: int) -> Quality:
-    backwards = Quality.BACKWARDS if count < last_count else Quality.GOOD
-    return backwards | Quality.IMPLAUSIBLE if count < 0 else backwards
+def _counter_marks(point: PlannedPoint, now: LastCount, last: LastCount | None) -> Quality:
+    marks = Quality.IMPLAUSIBLE if now.count < 0 else Quality.GOOD
+    if last is None:
+        return marks
+    if now.count < last.count:
+        return marks | Quality.BACKWARDS
+    if point.most_per_ms is not None:
+        # Both counters show whole steps: 1 more than flowed can stand between them. A clock that was set back says nothing.
+        most = point.most_per_ms * (now.t1_ms - last.t0_ms) + 1
+        marks |= Quality.IMPLAUSIBLE if now.t1_ms > last.t0_ms and now.count - last.count > most else Quality.GOOD
+    return marks
 
 
 def readings_bodies(readings: Sequence[Reading], max_bytes: int = MAX_BATCH_BYTES) -> Iterator[Readings]:

@@ -135,6 +135,7 @@ class MeterTable(Settings):
     index: Annotated[int, Field(ge=0)] | None = None
     ct: Ratio = "1"
     pt: Ratio = "1"
+    max_power_w: Annotated[int, Field(gt=0, le=10**12)] | None = None
     quantities: Annotated[tuple[str, ...], Field(min_length=1)]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
 
 from agent.cycle import Poller, rotated
 from agent.drivers import Answer, Link, failed
@@ -76,6 +78,28 @@ def test_a_counter_below_zero_is_marked_from_its_first_reading_on_and_keeps_its_
         (0, Quality.GOOD),
         (1, Quality.GOOD),
     ]
+
+
+def test_a_counter_that_rises_faster_than_its_meter_can_carry_is_marked_and_keeps_its_value() -> None:
+    """10 counts a second at most, read at 0, 1, 2 ... s with 5 ms each: 10 and a twentieth, and a step."""
+    limited = replace(point(), most_per_ms=Fraction(1, 100))
+    counts = [100, 111, 122, 134, 144, 1000, 154]
+    answers = [Answer(0, 1000 * at, 5, f"{count:04x}", Quality.GOOD) for at, count in enumerate(counts)]
+    assert [(reading.count, reading.quality) for reading in decode_answers(answers, {0: limited}, {})] == [
+        (100, Quality.GOOD),
+        (111, Quality.GOOD),
+        (122, Quality.GOOD),
+        (134, Quality.IMPLAUSIBLE),
+        (144, Quality.GOOD),
+        (1000, Quality.IMPLAUSIBLE),
+        (154, Quality.BACKWARDS),
+    ]
+
+
+def test_a_clock_that_was_set_back_makes_no_counter_implausible() -> None:
+    limited = replace(point(), most_per_ms=Fraction(1, 100))
+    answers = [Answer(0, time_ms, 5, f"{count:04x}", Quality.GOOD) for time_ms, count in ((9_000, 1), (0, 11))]
+    assert [reading.quality for reading in decode_answers(answers, {0: limited}, {})] == [Quality.GOOD] * 2
 
 
 def test_a_gauge_may_be_below_zero() -> None:
