@@ -24,7 +24,7 @@ class PlannedPoint:
     index
         Its place in the configuration's point list.
     most_per_ms
-        How fast a counter of energy can rise behind the meter's maximum power; None where nobody stated one. [counts/ms]
+        How fast a counter of energy can rise within the meter's maximum power; None where none is stated. [counts/ms]
     """
 
     index: int

@@ -115,7 +115,7 @@ def _counter_marks(point: PlannedPoint, now: LastCount, last: LastCount | None) 
     if now.count < last.count:
         return marks | Quality.BACKWARDS
     if point.most_per_ms is not None:
-        # Both counters show whole steps: 1 more than flowed can stand between them. A clock that was set back says nothing.
+        # Both show whole steps: 1 more than flowed can stand between them. A clock that was set back says nothing.
         most = point.most_per_ms * (now.t1_ms - last.t0_ms) + 1
         marks |= Quality.IMPLAUSIBLE if now.t1_ms > last.t0_ms and now.count - last.count > most else Quality.GOOD
     return marks

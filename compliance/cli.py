@@ -104,10 +104,12 @@ def release(
     actor: Actor = "operator",
 ) -> None:  # fmt: skip
     """Let batches in that the collector holds, as `pue-collector gaps` lists them: you answer for what they say."""
-    from compliance.registry import Held, release_batches
+    from compliance.registry import release_batches
+    from pue.contract.topology import Release
 
     with _service(config) as service:
-        release_batches(service.log, service.projection, Held(agent, epoch, from_seq, to_seq, reason), actor)
+        let_in = Release(agent=agent, epoch=epoch, from_seq=from_seq, to_seq=to_seq, actor=actor, reason=reason)
+        release_batches(service.log, service.projection, let_in)
         version = service.office.issue().version
         typer.echo(f"{agent}/{epoch}/{from_seq}..{to_seq} released by {actor}; topology version {version}")
 

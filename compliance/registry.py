@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import msgspec
 
 from compliance.log import Draft, Event, EventLog
 from compliance.projection import Projection
@@ -13,6 +15,7 @@ from compliance.registry_file import Agent, Enterprise, Facility, FacilityFacts,
 from pue.contract.batches import FIRST_SEQ, MAX_SEQ
 from pue.contract.errors import Fatal
 from pue.contract.settings import Settings
+from pue.contract.topology import Release
 
 Record = TypeVar("Record", bound=Settings)
 
@@ -41,17 +44,6 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.draft.kind} {self.draft.entity}" + (f": {'; '.join(self.fields)}" if self.fields else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Batches that a collector holds, both ends included, and why they are to be let in."""
-
-    agent: str
-    epoch: str
-    from_seq: int
-    to_seq: int
-    reason: str
 
 
 class Registry:
@@ -176,26 +168,31 @@ def import_registry(log: EventLog, projection: Projection, file: RegistryFile, a
     return changes
 
 
-def release_batches(log: EventLog, projection: Projection, held: Held, actor: str) -> None:
+def release_batches(log: EventLog, projection: Projection, release: Release) -> None:
     """Let held batches in: the next topology document names them, and who let them in.
 
     Raises
     ------
     Fatal
-        If the agent is not registered, or the numbers are none.
+        If the agent is not registered, the numbers are none, or there is no reason.
     """
     seq = projection.refresh()
-    if not any(name.endswith(f"/{held.agent}") for name in projection.entities("agent:", seq)):
-        raise Fatal(f"agent {held.agent!r} is not registered; `pue-collector gaps` names the agents whose batches wait")
-    if not re.fullmatch(r"[0-9a-f]{20}", held.epoch) or not FIRST_SEQ <= held.from_seq <= held.to_seq <= MAX_SEQ:
+    if not any(name.endswith(f"/{release.agent}") for name in projection.entities("agent:", seq)):
+        raise Fatal(f"agent {release.agent!r} is not registered; `pue-collector gaps` names those whose batches wait")
+    if (
+        not re.fullmatch(r"[0-9a-f]{20}", release.epoch)
+        or not FIRST_SEQ <= release.from_seq <= release.to_seq <= MAX_SEQ
+    ):
         raise Fatal(
-            f"{held.epoch}/{held.from_seq}..{held.to_seq} names no batches; give epoch, first and last number as "
-            "`pue-collector gaps` lists them"
+            f"{release.epoch}/{release.from_seq}..{release.to_seq} names no batches; give epoch, first and last number "
+            "as `pue-collector gaps` lists them"
         )
-    if not held.reason.strip():
+    if not release.reason.strip():
         raise Fatal("a release needs a reason; say why the batches are genuine")
-    entity = f"agent-release:{held.agent}"
-    log.append([Draft("batches_released", entity, asdict(held), actor)], {entity: projection.last_seq(entity, seq)})
+    entity = f"agent-release:{release.agent}"
+    body = msgspec.to_builtins(release)
+    actor = body.pop("actor")  # the event's own
+    log.append([Draft("batches_released", entity, body, actor)], {entity: projection.last_seq(entity, seq)})
     projection.refresh()
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from compliance.log import EventLog
 from compliance.projection import Projection
-from compliance.registry import Held, approve_config, import_registry, release_batches
+from compliance.registry import approve_config, import_registry, release_batches
 from compliance.registry_file import read_registry
 from compliance.topology import KEY_OVERLAP_MS, Content, TopologyOffice
 from pue.contract.canonical import ZERO_HASH, sha256_hex
 from pue.contract.errors import Fatal, Reject
 from pue.contract.signing import Signer
-from pue.contract.topology import Agent, Topology, open_topology
+from pue.contract.topology import Agent, Release, Topology, open_topology
 from pue.contract.wire import SignedLine
 from tests.unit.compliance.made import KEY, at, registry_toml
 
@@ -140,9 +140,13 @@ def test_a_withdrawn_agents_key_ends_at_once(place: Place) -> None:
     assert [(key.to_ms, key.ended) for key in agents[0].keys] == [(NOW_MS, "withdrawn")]
 
 
+def let_in(agent: str, epoch: str, from_seq: int, to_seq: int, reason: str) -> Release:
+    return Release(agent=agent, epoch=epoch, from_seq=from_seq, to_seq=to_seq, actor="li", reason=reason)
+
+
 def test_a_release_enters_the_document_with_who_and_why(place: Place) -> None:
     place.load(registry_toml())
-    release_batches(place.log, place.projection, Held("km01-a1", "0" * 20, 3, 9, "seen on site"), "li")
+    release_batches(place.log, place.projection, let_in("km01-a1", "0" * 20, 3, 9, "seen on site"))
     (one,) = place.office.issue().releases
     assert (one.agent, one.epoch, one.from_seq, one.to_seq, one.actor) == ("km01-a1", "0" * 20, 3, 9, "li")
     assert one.reason == "seen on site"
@@ -151,18 +155,18 @@ def test_a_release_enters_the_document_with_who_and_why(place: Place) -> None:
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        (Held("km99-a1", "0" * 20, 1, 2, "x"), "'km99-a1' is not registered"),
-        (Held("km01-a1", "0" * 19, 1, 2, "x"), "names no batches"),
-        (Held("km01-a1", "0" * 20, 2, 1, "x"), "names no batches"),
-        (Held("km01-a1", "0" * 20, 0, 1, "x"), "names no batches"),
-        (Held("km01-a1", "0" * 20, 1, 1 << 63, "x"), "names no batches"),
-        (Held("km01-a1", "0" * 20, 1, 2, " "), "needs a reason"),
+        (let_in("km99-a1", "0" * 20, 1, 2, "x"), "'km99-a1' is not registered"),
+        (let_in("km01-a1", "0" * 19, 1, 2, "x"), "names no batches"),
+        (let_in("km01-a1", "0" * 20, 2, 1, "x"), "names no batches"),
+        (let_in("km01-a1", "0" * 20, 0, 1, "x"), "names no batches"),
+        (let_in("km01-a1", "0" * 20, 1, 1 << 63, "x"), "names no batches"),
+        (let_in("km01-a1", "0" * 20, 1, 2, " "), "needs a reason"),
     ],
 )
-def test_a_release_of_nothing_or_for_no_reason_is_refused(place: Place, held: Held, message: str) -> None:
+def test_a_release_of_nothing_or_for_no_reason_is_refused(place: Place, held: Release, message: str) -> None:
     place.load(registry_toml())
     with pytest.raises(Fatal, match=message):
-        release_batches(place.log, place.projection, held, "li")
+        release_batches(place.log, place.projection, held)
 
 
 def test_who_reads_a_meter_stands_in_the_document(place: Place) -> None:
