@@ -11,11 +11,13 @@ import msgspec
 from pue.contract.batches import ConfigBody, LinkMeter, LinkPart, Manifest, ProfilePart
 from pue.contract.errors import Fatal, Reject, RejectReason
 from pue.contract.quantities import base_units
-from pue.contract.wire import config_digest
+from pue.contract.wire import MAX_JSON_BYTES, config_digest
 from pue.contract.wire_v1 import Config
 
 _PART_BYTES = 200 * 1024
 """JSON of a link's part stays below this, well under the limit of a batch."""
+_HEADER_BYTES = 1024
+"""More than what a batch has beside its body: names of 64 characters, hashes, times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,11 @@ class ConfigInParts:
             Texts by name.
         links
             One for each gateway or device, however large; points are numbered in this order.
+
+        Raises
+        ------
+        Fatal
+            If a profile's text, or a single meter, is larger than a batch takes.
         """
         texts = [ProfilePart(profile=name, text=text) for name, text in sorted(profiles.items())]
         pieces = [piece for link in links for piece in _split(link)]
@@ -162,7 +169,16 @@ class ConfigInParts:
             links=[config_digest(piece) for piece in pieces],
         )
         parts: list[ProfilePart | LinkPart] = [*texts, *pieces]
+        for part in parts:
+            _check_size(part)
         return cls(manifest, {config_digest(part): part for part in parts}, config_digest(manifest))
+
+
+def _check_size(part: ProfilePart | LinkPart) -> None:
+    size = len(msgspec.json.encode(part))
+    if size > MAX_JSON_BYTES - _HEADER_BYTES:
+        what = f"profile {part.profile!r}" if isinstance(part, ProfilePart) else f"meter {part.meters[0].meter!r}"
+        raise Fatal(f"{what} takes {size} bytes; one batch takes {MAX_JSON_BYTES - _HEADER_BYTES}: make it smaller")
 
 
 def _split(link: LinkPart) -> Iterator[LinkPart]:

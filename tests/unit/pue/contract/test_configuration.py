@@ -10,7 +10,8 @@ import pytest
 from pue.contract import wire, wire_v1
 from pue.contract.batches import ConfigBody, LinkMeter, LinkPart, LinkPoint, ProfilePart, Readings
 from pue.contract.configuration import ConfigInParts, Configuration, MeterSetup, PointSetup
-from pue.contract.errors import Reject
+from pue.contract.errors import Fatal, Reject
+from pue.contract.signing import Signer
 
 
 def point(quantity: str = "energy_import", unit: str = "Wh", scale: str = "1/1000") -> LinkPoint:
@@ -83,10 +84,28 @@ def test_ten_thousand_points_of_one_agent_fit_whatever_hangs_on_one_link() -> No
 
 
 def test_a_meter_larger_than_a_part_is_a_part_of_its_own() -> None:
-    huge = meter("huge", address="x" * 300_000)
+    huge = meter("huge", address="x" * 230_000)
     made = config(LinkPart(link="bus", meters=[meter("m1", point()), huge, meter("m2", point())]))
     sizes = [len(part.meters) for part in made.parts.values() if isinstance(part, LinkPart)]
     assert sizes == [1, 1, 1]
+
+
+def test_what_no_batch_takes_is_refused_before_anything_runs() -> None:
+    """The largest that passes does fit a batch with the longest names."""
+    room = 262_144 - 1024 - len('{"form":"profile","profile":"p","text":""}')
+    fits = ConfigInParts.of("s" * 64, "a" * 64, "test", {"p": "x" * room}, [])
+    (part,) = fits.parts.values()
+    header: dict[str, object] = {
+        "site": "s" * 64, "agent": "a" * 64, "alg": "A" * 32, "key": "0" * 16, "epoch": "0" * 20,
+        "prev_epoch": "0" * 20,
+        "boot": "0" * 16, "seq": (1 << 63) - 1, "prev": "0" * 64, "config": None, "sent_ms": (1 << 62) - 1,
+        "mono_ns": (1 << 63) - 1,
+    }  # fmt: skip
+    assert wire.seal(wire.ConfigBatch(**header, body=part), Signer.generate())  # type: ignore[arg-type]  # as the wire has them
+    with pytest.raises(Fatal, match=r"profile 'p' takes 261121 bytes; one batch takes 261120: make it smaller"):
+        ConfigInParts.of("km01", "km01-a1", "test", {"p": "x" * (room + 1)}, [])
+    with pytest.raises(Fatal, match="meter 'huge' takes"):
+        config(LinkPart(link="bus", meters=[meter("m1"), meter("huge", address="x" * 300_000)]))
 
 
 def test_the_digest_is_that_of_the_content() -> None:
