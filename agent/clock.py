@@ -46,4 +46,5 @@ class JumpDetector:
         return step if abs(step) > JUMP_MS else 0
 
     def _offset(self) -> int:
+        # The two run alike, so their difference stands still; only a step of the wall clock moves it.
         return self._clock.wall_ms() - self._clock.mono_ns() // 1_000_000

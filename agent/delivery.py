@@ -55,6 +55,7 @@ class Delivery:
         most
             Batches this broker takes at once, if that may be less than the window.
         """
+        # A broker that takes fewer at once than paho sends would close the connection for the first one too many.
         self._window = min(self._widest, most or self._widest)
         self.is_connected = True
         self.rewind()
@@ -125,6 +126,7 @@ class Delivery:
         """
         late = [key for key in self._flying if now_s >= self._due_s(key)]
         for key in late:
+            # Nothing was heard since it was sent: not this batch was lost, but whoever answers.
             self._was_silent |= self._heard_s < self._flying.pop(key).sent_s
         if late:
             self._cursor = None
@@ -135,6 +137,7 @@ class Delivery:
         return max(0.0, min((self._due_s(key) - now_s for key in self._flying), default=LONGEST_RTO_S))
 
     def _due_s(self, key: Key) -> float:
+        # 2 s after the first sending, then 4, 8 ... at most 60 s after the one before.
         return self._flying[key].sent_s + min(FIRST_RTO_S * 2.0 ** (self._tries[key] - 1), LONGEST_RTO_S)
 
 

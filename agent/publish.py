@@ -155,6 +155,7 @@ class Publisher:
             self._handle(self._events.get_nowait())
 
     def _handle(self, event: BrokerEvent | None) -> None:
+        # What an earlier connection still reports is of no use: its packet ids mean nothing any more.
         if event is None or event.generation != self._generation:
             return
         if isinstance(event, Connected):
@@ -310,6 +311,7 @@ class Publisher:
     def _settle(self, ack: Ack, verdict: Settle) -> None:
         self._log_refused(ack)
         owner = (ack.collector, ack.generation)
+        # A collector that was restored from a copy may have lost batches behind a gap, of which `upto` tells nothing.
         anew = self._heard.get(ack.epoch) != owner
         self._heard[ack.epoch] = owner
         settled = self._spool.settle(ack.epoch, verdict.ranges, verdict.upto, regressed=verdict.regressed, anew=anew)

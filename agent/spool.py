@@ -203,6 +203,7 @@ class Spool:
         if row is None:
             return None
         found = self._db.execute("SELECT sha FROM batch WHERE epoch = ? AND seq = ?", (epoch, upto)).fetchone()
+        # Of pruned batches only the last one's hash is kept: older acks cannot be checked any more, and need not be.
         sha = found[0] if found else row[4] if upto and upto == row[3] else None
         return EpochFacts(not row[0], row[1], row[2], sha)
 
@@ -345,6 +346,7 @@ class Spool:
 
     def _unsettle(self, epoch: str, ranges: Sequence[Range]) -> None:
         (head_seq,) = self._db.execute("SELECT head_seq FROM epoch WHERE epoch = ?", (epoch,)).fetchone()
+        # What the collector does not name it has not, whatever it said before.
         for low, high in missing(ranges, head_seq):
             self._db.execute(
                 "UPDATE batch SET acked_ms = NULL WHERE epoch = ? AND seq BETWEEN ? AND ?", (epoch, low, high)
@@ -365,6 +367,7 @@ class Spool:
     def _used_pages(self) -> int:
         (total,) = self._db.execute("PRAGMA page_count").fetchone()
         (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        # Pages on the free list belong to the file and are used again before it grows.
         return int(total) - int(free)
 
     def _prune_oldest(self) -> int:

@@ -215,6 +215,7 @@ class Index:
 
     def flush(self, indexed: dict[str, int]) -> None:
         """Write what changed in memory, and up to which record each shard is indexed."""
+        # Written once a group, not once a batch: a thousand batches of an epoch change its ranges a thousand times.
         for agent, epoch in self._dirty:
             text = json.dumps(self.settled(agent, epoch).ranges, separators=(",", ":"))
             self.db.execute(
@@ -320,6 +321,7 @@ class Index:
         self._fresh[name] = batch
         row = (name, place.agent, place.shard, record)
         self.db.execute("INSERT OR IGNORE INTO config_batch VALUES (?, ?, ?, ?)", row)
+        # A part does not know which manifests list it: whatever waits is looked at. Configurations come seldom.
         names = self.db.execute("SELECT DISTINCT waits_for FROM held WHERE agent = ?", (place.agent,)).fetchall()
         for (waited,) in names:
             if self.config(waited) is not None:

@@ -131,6 +131,7 @@ class Intake:
                 self.recover()
             with transaction(self._index.db):
                 for arrival in arrivals:
+                    # A dictionary for its order: one ack for each epoch that was touched, in the order of the batches.
                     if place := self._take_one(arrival, enrolled, taken):
                         touched[place.shard, place.agent, place.epoch] = None
                 self._store(taken)
@@ -253,6 +254,8 @@ class Intake:
 
     def _forget(self) -> None:
         """The ledger may have the group although the index was rolled back: file it before anything else comes."""
+        # The ledger is synced before the index commits: after a failure between them it holds records that no index
+        # knows.
         self._behind = True
         for ledger in self._ledgers.values():
             ledger.discard()

@@ -60,12 +60,14 @@ class Lost:
 
 def pack(signed: SignedLine) -> bytes:
     """Gzip for the ledger: fast rather than small, and equal input gives equal bytes."""
+    # Not `gzip.compress`: its header has the time of packing. 31 is 15 bits of window and 16 for gzip's own frame.
     squeeze = zlib.compressobj(1, wbits=31)
     return squeeze.compress(signed.line + b"\n" + signed.signature) + squeeze.flush()
 
 
 def frame(record: Record) -> bytes:
     """Bytes of one record in a segment."""
+    # The checksum covers the header too: a flipped bit in a length must not pass for a shorter record.
     header = HEADER.pack(MAGIC, len(record.payload), record.number, record.received_ms)
     return header + CRC.pack(zlib.crc32(record.payload, zlib.crc32(header))) + record.payload
 
@@ -83,6 +85,8 @@ def read_frame(file: BinaryIO) -> Record | None:
     header = start[: HEADER.size]
     (crc,) = CRC.unpack(start[HEADER.size :])
     magic, size, number, received_ms = HEADER.unpack(header)
+    # The size is not to be trusted before the checksum, which needs the body: a limit keeps a wrong one from being
+    # read.
     if magic != MAGIC or size > MAX_BODY_BYTES:
         return None
     body = file.read(size)
@@ -127,6 +131,7 @@ def _next_frame(file: BinaryIO, damaged: int, number: int, is_genuine: Genuine |
     """
     file.seek(damaged)
     data = file.read()
+    # From 1: at 0 stands the frame that cannot be read.
     place = data.find(MAGIC, 1)
     while place >= 0:
         found = _frame_at(data, place)
@@ -187,6 +192,7 @@ class LedgerReader:
             for record in self._readable(path, number, offset):
                 if record.number >= end:
                     break
+                # Numbers that this segment skips were damaged; a repair stands for each that came again.
                 while start < record.number:
                     yield repairs.get(start, Lost(start, received_ms))
                     start += 1
@@ -314,6 +320,7 @@ class Ledger:
         if not self._pending:
             return
         try:
+            # A group goes into one segment whole: a new one is begun before it, never in its middle.
             self._roll()
         except OSError as error:
             self.discard()
@@ -324,6 +331,8 @@ class Ledger:
             os.fsync(self._file.fileno())
         except OSError as error:
             self.discard()
+            # What was written of the group has no ack and no index: off again, so that the next group begins where this
+            # one did.
             self._file.truncate(end)
             raise Retry(f"{self._file.name}: cannot append ({error}); make room on the disk") from error
         self.committed += len(self._pending)
@@ -381,6 +390,7 @@ class Ledger:
         It is a time, so that an owner on another machine, which knows nothing of this file, has a later one too.
         """
         words = os.pread(self._lock, 100, 0).split()
+        # Empty in a new folder.
         last = int(words[1]) if len(words) == 2 and words[1].isdigit() else 0
         generation = max(last + 1, time.time_ns() // 1_000_000)
         os.ftruncate(self._lock, 0)
@@ -436,6 +446,8 @@ class Ledger:
 
     def _new_segment(self, first: int) -> BinaryIO:
         file = (self.directory / f"{first:016d}.seg").open("w+b", buffering=0)
+        # A file is durable only once its folder is, and that one's own: shard, ledger and state directory may all be
+        # new.
         for folder in (self.directory, self.directory.parent, self.directory.parent.parent):
             _sync_folder(folder)
         return file

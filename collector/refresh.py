@@ -61,6 +61,7 @@ class Refresher:
         """New readings arrived."""
         known = self._progress.series(key)
         state = known or SeriesState(key, ENDLESS_MS, -1, "")
+        # Columns have the shape (5, N), times ascending: the first and the last time that arrived. [ms UTC]
         low = int(piece.winners[T1, 0])
         high = int(piece.winners[T1, -1])
         old = self._readings(state, low, high + 1)
@@ -70,10 +71,12 @@ class Refresher:
         lost = np.concatenate((self._lost(key, found.readings), losers), axis=1)
         slots = self._compute(key, found.readings, lost)
         slots = slots.select((slots.start_ms >= found.from_ms) & (slots.start_ms < found.to_ms))
+        # Only readings with a value are neighbours of a late one: a failed read has no energy to move.
         valued = found.readings[T1][has_value(found.readings[3])]
         late = late_slots(piece.arrived, piece.valued, valued, known.head_ms if known else None)
         before = self._slots(state, found.from_ms, found.to_ms)
         outages = outages + self._progress.outages(key, found.from_ms, found.to_ms)
+        # What starts before the slot of the newest reading was closed by it; -1 stands for no reading yet.
         closed_ms = slot_of(max(state.head_ms, 0))
         after = SeriesState(key, min(state.first_ms, low), max(state.head_ms, high), self.fingerprint(key))
         changed = revise(slots, before, closed_ms, late, outages)
@@ -95,6 +98,7 @@ class Refresher:
         outages = self._progress.outages(state.key, 0, ENDLESS_MS)
         closed_ms = slot_of(state.head_ms)
         changed = revise(slots, before, closed_ms, empty(Table.SLOT)[0], outages)
+        # A version that now begins later, or a register that is none any more, leaves slots that nothing computes.
         gone = missing_slots(before, slots, self._enrolled.version)
         return Rows(Table.SLOT, state.key, overlay(changed, gone))
 
@@ -134,6 +138,8 @@ def settle(piece: Piece, old: Int64) -> tuple[Int64, Int64]:
     losers = piece.losers
     if old.shape[1] == 0:
         return winners, losers
+    # For each new reading the stored one at or after its time; behind the last one, that one, which `meets` then
+    # refuses. (N,)
     place = np.minimum(np.searchsorted(old[T1], winners[T1]), old.shape[1] - 1)
     meets = old[T1, place] == winners[T1]
     twin = old[:, place]

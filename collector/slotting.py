@@ -62,6 +62,8 @@ def compute(quantity: str, columns: Int64, losers: Int64, versions: Sequence[Reg
 
 def _runs(columns: Int64, losers: Int64) -> Iterator[tuple[Int64, Int64]]:
     """Readings and losers between gaps of more than `MAX_RUN_GAP_MS` without a value."""
+    # With 401 days between the second and the third value, the run is cut at the third: failed reads in between end the
+    # first.
     valued_ms = columns[0, has_value(columns[QUALITY])]
     starts_ms = valued_ms[1:][np.diff(valued_ms) > MAX_RUN_GAP_MS]
     cuts = np.searchsorted(columns[0], starts_ms)
@@ -75,6 +77,7 @@ def _samples(columns: Int64, losers: Int64) -> Samples:
     if losers.shape[1] == 0:
         return samples
     both = np.concatenate((columns, losers), axis=1)
+    # 0 before 1: at one time the stored reading comes before those that lost to it, and the slot is marked `CONFLICT`.
     order = np.concatenate((np.zeros(columns.shape[1], np.int64), np.ones(losers.shape[1], np.int64)))
     return Samples(t0_ms=both[1], t1_ms=both[0], count=both[2], quality=both[3], order=order)
 
@@ -104,6 +107,7 @@ def extent(low: int, high: int, new: Int64, stored: Window, state: SeriesState, 
     around
         How far slots of this series depend on readings around them.
     """
+    # Half an hour around mostly holds all that is needed; a register that runs ahead of its limit may need weeks.
     for width in WIDTHS_MS:
         since = min(low, max(low - width, state.first_ms))
         until = max(high, min(high + width, state.head_ms)) + 1
@@ -176,6 +180,8 @@ def late_slots(
         Latest time before them. [ms UTC]
     """
     start = arrived[0] if head_ms is None else head_ms
+    # The latest time known when each of the N readings arrived. Arrived 10, 30, 20 after a head of 5: newest 5, 10, 30.
+    # (N,)
     newest = np.maximum.accumulate(np.concatenate(([start], arrived)))[:-1]
     closed_before = newest - newest % SLOT_MS
     late = valued & (arrived < closed_before)
@@ -183,10 +189,12 @@ def late_slots(
     limits = closed_before[late]
     if len(times) == 0:
         return np.empty(0, np.int64)
+    # Neighbours with a value around each of the L late readings: energy between them is now shared otherwise. (L,)
     left = np.searchsorted(both, times) - 1
     right = np.searchsorted(both, times, side="right")
     lows = np.where(left >= 0, both[np.maximum(left, 0)], times)
     highs = np.where(right < len(both), both[np.minimum(right, len(both) - 1)], times + 1)
+    # A neighbour beyond the longest run is none: it belongs to another run, whose slots stay.
     lows = np.where(times - lows > MAX_RUN_GAP_MS, times, lows)
     highs = np.where(highs - times > MAX_RUN_GAP_MS, times + 1, highs)
     return _starts(zip(lows.tolist(), np.minimum(highs, limits).tolist(), strict=True))
@@ -211,6 +219,7 @@ def revise(new: Slots, old: Slots, closed_before_ms: int, late: Int64, outages: 
     outages
         Declared outages. [ms UTC]
     """
+    # (columns, S) for S new slots; `stored` likewise for the old ones, both with times ascending.
     columns = np.stack([getattr(new, name) for name in NAMES]) if len(new) else np.empty((len(NAMES), 0), np.int64)
     columns[FLAGS] |= np.where(np.isin(columns[0], late), int(Flag.LATE), 0)
     columns[FLAGS] |= _declared(columns[0], outages)
@@ -218,6 +227,7 @@ def revise(new: Slots, old: Slots, closed_before_ms: int, late: Int64, outages: 
     place = np.minimum(np.searchsorted(stored[0], columns[0]), max(len(old) - 1, 0))
     known = stored[0][place] == columns[0] if len(old) else np.zeros(columns.shape[1], np.bool_)
     before = stored[:, place[known]]
+    # Once late, always late: the mark is history and is not computed away.
     columns[FLAGS, known] |= before[FLAGS] & int(Flag.LATE)
     changed = (columns[:REVISION, known] != before[:REVISION]).any(axis=0)
     columns[REVISION, known] = before[REVISION] + (changed & (before[0] < closed_before_ms))
@@ -238,6 +248,7 @@ def missing_slots(before: Slots, now: Slots, topology: int) -> Int64:
     What was known or possible becomes unknown energy; the bounds of the edges stay, for neighbours still share them.
     """
     gone = before.select(~np.isin(before.start_ms, now.start_ms) & ((before.flags & int(Flag.MISSING)) == 0))
+    # At most so much flowed, by what the slot said; it is known no longer, and no less possible.
     known_j = gone.energy_j + gone.over_j
     unknown_j = known_j + np.minimum(gone.unknown_j, MAX_ENERGY_J - known_j)
     nothing = np.zeros(len(gone), np.int64)

@@ -108,6 +108,7 @@ class SqliteReader:
         ).fetchall()
         if not rows:
             return empty(table)
+        # (N, columns) -> (columns, N): a column then lies in one piece, as everything that computes with it wants it.
         return np.ascontiguousarray(np.array(rows, np.int64).T)
 
     def _sealed(self, table: Table, number: int, from_ms: int, to_ms: int) -> Int64:
@@ -189,10 +190,13 @@ class SqliteStore(SqliteReader):
         before = self._newest_day(item.table, number)
         newest = max(before, int(days[-1]))
         self._newest[item.table, number] = newest
+        # Places where a new day begins: days 3 3 4 6 have the bounds 0, 2, 3, 4.
         bounds = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
         for low, high in pairwise(bounds):
             part = item.columns[:, low:high]
             day = int(days[low])
+            # Many rows of a day long closed are history being imported, and go into its blob at once; a few late ones
+            # lie over it.
             if day < newest - OPEN_DAYS and high - low >= BULK_ROWS:
                 self._seal(item.table, number, day, part)
             else:
@@ -224,6 +228,7 @@ class SqliteStore(SqliteReader):
         rows: list[list[int | None]] = [[number, *row] for row in columns.T.tolist()]
         if table is Table.READING:
             for index in np.flatnonzero(~has_value(columns[3])):
+                # Row 3 is the count, behind series, time and t0; without a value there is none, and 0 would be one.
                 rows[index][3] = None
         self._db.executemany(f"INSERT OR REPLACE INTO {table.measurement} VALUES ({marks})", rows)  # noqa: S608 - ours
 
@@ -241,6 +246,7 @@ class SqliteStore(SqliteReader):
         """Write one day's blob from what is sealed already, its rows in the table, and new ones."""
         low = day * DAY_MS
         high = (day + 1) * DAY_MS
+        # What came later lies on top: sealed, then rows, then what is being written.
         whole = overlay(self._sealed(table, number, low, high), self._open(table, number, low, high))
         blob = pack_columns(overlay(whole, columns))
         name = table.measurement
@@ -276,6 +282,8 @@ def beside(path: Path) -> Iterator[SqliteStore]:
         with closing(SqliteStore(draft)) as store:
             yield store
             with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as target:
+                # SQLite's backup is one transaction of the target: readers see all of the old store or all of the new
+                # one.
                 store.copy_to(target)
     finally:
         _remove(draft)

@@ -41,6 +41,7 @@ class TailCache:
         tail = self._tails.get((table, key))
         if tail is not None and tail[0] <= from_ms:
             self._tails.move_to_end((table, key))
+            # Row 0 of the columns are the times, ascending.
             low, high = np.searchsorted(tail[1][0], (from_ms, to_ms))
             return tail[1][:, low:high]
         columns = self._store.read(table, key, from_ms, to_ms)
@@ -55,11 +56,14 @@ class TailCache:
             tail = self._tails.get((item.table, item.key))
             if tail is not None and item.columns.shape[1]:
                 since_ms, columns = tail
+                # Rows of before the tail are in the store only: kept here, they would stand for a past that is not
+                # here.
                 recent = item.columns[:, np.searchsorted(item.columns[0], since_ms) :]
                 self._keep(item.table, item.key, since_ms, overlay(columns, recent))
         return refused
 
     def _keep(self, table: Table, key: SeriesKey, since_ms: int, columns: Int64) -> None:
+        # Cut at twice the size only, so that most writes copy nothing. The tail then begins with its first row.
         if columns.shape[1] > 2 * KEPT_ROWS:
             columns = columns[:, -KEPT_ROWS:].copy()
             since_ms = int(columns[0, 0])

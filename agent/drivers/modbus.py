@@ -43,11 +43,14 @@ def compare(request: bytes, received: bytes) -> Fit:
     request, received
         Whole MBAP frame sent; all bytes received since.
     """
+    # MBAP: transaction 0-1, protocol 2-3, length 4-5, unit 6; then function 7, first register 8-9, their number 10-11.
     size = 2 * int.from_bytes(request[10:12], "big")
     unit = request[6]
     fc = request[7]
+    # Two registers are 4 bytes: behind a head of 9, whose length field counts unit, function, byte count and these, 7.
     answer = request[:4] + (3 + size).to_bytes(2, "big") + bytes((unit, fc, size & 0xFF))
     refusal = request[:4] + b"\x00\x03" + bytes((unit, fc | 0x80))
+    # As far as bytes have come they have to be those of one of the two; TCP may cut an answer anywhere.
     for head, length in ((answer, 9 + size), (refusal, 9)):
         if received[: len(head)] == head[: len(received)]:
             return Fit.PART if len(received) < length else Fit.WHOLE if len(received) == length else Fit.WRONG
@@ -187,6 +190,7 @@ class ModbusLink:
         guard.client = client
         if not await client.connect():
             return False
+        # Counted on over connections: an answer to a request of the last one fits none of this one.
         client.ctx.next_tid = self._transaction
         return True
 

@@ -83,6 +83,7 @@ class Question:
         payload = bytes(encoder.encode(message))
         _, sent, pdu_at = _parts(payload, *_inside(payload, SEQUENCE, 0, len(payload)), 3)
         request_id, _, _, bindings = _parts(payload, pdu_at.content, pdu_at.end, 4)
+        # Compared as bytes: an answer that spells a name otherwise is none that a device would give.
         names = tuple(payload[name.start : name.end] for name, _ in _pairs(payload, bindings))
         return cls(payload[sent.content : sent.end], names, payload, request_id.content)
 
@@ -163,10 +164,13 @@ def _elements(data: bytes, at: int, end: int) -> list[Element]:
 
 def _element(data: bytes, at: int, end: int) -> Element:
     """The element that starts at `at`: a tag of one octet, a definite length of up to four."""
+    # A tag whose lower five bits are all set goes on in further octets; SNMP has none such.
     if at + 2 > end or data[at] & 0x1F == 0x1F:
         raise NotOurs(f"no element at octet {at}")
     size = data[at + 1]
     content = at + 2
+    # Below 128 the octet is the length; else its lower bits say how many octets the length takes, most significant
+    # first.
     if size & 0x80:
         octets = size & 0x7F
         if not 1 <= octets <= 4 or content + octets > end:
