@@ -118,6 +118,7 @@ def steps(history: Sequence[Day], rule_at: Callable[[int], Rule | None], past: P
     explained |= _active_days(history, {COVERAGE_LOW: coverage})
     over = _latch(PUE_OVER_LIMIT, history, _held_back(_over_limit(rule_at), explained), ON_DELAY_DAYS, past)
     said = {step for rows in past.values() for step in rows}
+    # A meter's silence explains low coverage, and low coverage a PUE over its limit: only the cause is raised.
     found = [step for rows in (*silent.values(), coverage, over) for step in rows if step not in said]
     return sorted(found, key=lambda step: (step.at_ms, step.cause))
 

@@ -72,6 +72,7 @@ class Evaluator:
         if measured is None:
             return []
         done = self._done.get(facility.facts.id)
+        # A weak reference: the very object that was judged, not an equal one, and it keeps no old curve alive.
         if done is not None and done[0] == facility.seq and done[1]() is measured:
             return []
         drafts = [*self._findings(facility, measured, pins), *self._alerts(facility, measured, seq)]

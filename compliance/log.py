@@ -183,6 +183,7 @@ class EventLog:
         self._engine.dispose()
 
     def _chain(self, head: Event | None, drafts: Sequence[Draft]) -> Iterator[Event]:
+        # A clock that was set back must not make an event older than the one before it: as-of reads go by this time.
         now_ms = max(self._clock_ms(), head.recorded_ms if head else 0)
         seq, prev = (head.seq, head.hash) if head else (0, ZERO_HASH)
         for draft in drafts:
@@ -196,6 +197,7 @@ class EventLog:
         try:
             with self._engine.execution_options(write=True).begin() as connection:
                 if connection.dialect.name == "postgresql":
+                    # Two writers would both read one head and write one seq; SQLite has one writer anyway.
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
                 yield connection
         except sa.exc.OperationalError as error:

@@ -122,6 +122,7 @@ class Measure:
         slot_ms = slot_of(time_ms)
         if kept is not None and (kept.seq, kept.slot_ms) == (facility.seq, slot_ms):
             changed_ms = reader.changed_from_ms(facility.facts.site, kept.cursor)
+            # From there on live data change things all the time: the open slot, and the one whose end they show.
             if changed_ms is None or changed_ms >= slot_ms - SLOT_MS:
                 return
         measured, fault = _measured_or_fault(reader, facility, slot_ms)

@@ -79,6 +79,8 @@ class VirtualMeter:
         self.spec = spec
         self.plant = plant
         rng = np.random.default_rng([plant.seed, *spec.id.encode()])
+        # In whole parts of a million, so that what it shows is exact arithmetic; 0.7: well within its class, as most
+        # meters are.
         self.error_ppm = int(1e6 * 0.7 * spec.error_limit * rng.uniform(-1, 1))
         self.serial = f"{rng.integers(10**8, 10**9)}"
         self._counted_before_kwh = int(rng.integers(10**4, 10**6))
@@ -90,6 +92,7 @@ class VirtualMeter:
         if not self.spec.wraps_before_ms:
             return _counts_of(self._counted_before_kwh, display, self.spec.ratio)
         wrap_ms = np.array([self.plant.until_ms - self.spec.wraps_before_ms], np.int64)
+        # Then it shows exactly the modulus, that is 0, at the moment when it is to wrap.
         return display.modulus - int(self._since_start(wrap_ms)[0])
 
     def energy_counts(self, time_ms: Int64) -> Int64:
@@ -122,6 +125,7 @@ class VirtualMeter:
         """Whole counts since the plant's start, by the meter's own (wrong) measure."""
         true_j = self.plant.energy_j(self.spec.feed, time_ms)
         shown_j = true_j + true_j * self.error_ppm // 1_000_000
+        # Divided by a count of n/d joules, rounded down: a register shows whole counts only.
         return shown_j * self.count_j.denominator // self.count_j.numerator
 
 

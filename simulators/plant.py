@@ -115,6 +115,7 @@ class Plant:
         """Energy through a feed from `start_ms` to each time. [J]"""
         index, within = self._locate(time_ms)
         curve = self._curves[feed]
+        # Rounded down between edges, as a register does, and so never falling.
         energy: Int64 = curve[index] + (curve[index + 1] - curve[index]) * within // SLOT_MS
         return energy
 
@@ -138,6 +139,7 @@ class Plant:
     def wet_bulb_c(self, time_ms: Int64) -> Float64:
         """Wet-bulb temperature outside. [degC]"""
         climate = self.spec.climate
+        # Warmest 0.54 of the way through the year, in the middle of July, and 0.63 through the day, at three.
         year = 2 * np.pi * ((time_ms + LOCAL_MS) % YEAR_MS / YEAR_MS - 0.54)
         day = 2 * np.pi * (_day_fraction(time_ms) - 0.63)
         weather = self._noise("weather", time_ms, shortest_h=60, longest_h=300)
@@ -176,6 +178,7 @@ class Plant:
         local = self._slots + LOCAL_MS
         years = (self._slots - self.start_ms) / YEAR_MS
         daily = 0.04 * np.cos(2 * np.pi * (_day_fraction(self._slots) - 0.6))
+        # Day 0 of 1970 was a Thursday: + 4 counts from Sunday, so 0 is Sunday and 6 Saturday, and both are 0 modulo 6.
         is_weekend = (local // DAY_MS + 4) % 7 % 6 == 0
         noise = 0.015 * self._noise("load", self._slots, shortest_h=0.7, longest_h=480)
         shape = 1 + daily - 0.03 * is_weekend + noise
@@ -205,6 +208,7 @@ class Plant:
             return want_year / year[2], 0.0
         month = self._sums(powers, slot_of(self.until_ms) - 30 * DAY_MS, slot_of(self.until_ms))
         want_month = (self.spec.drift.pue_30d - 1) * month[0] - month[1]
+        # PUE - 1 = (fixed + c cooling + f fouling) / it, once over the twelve months and once over the last 30 days.
         cooling, fouling = np.linalg.solve([year[2:], month[2:]], [want_year, want_month])
         return float(cooling), float(fouling)
 
@@ -221,6 +225,7 @@ class Plant:
         it = _joules(powers.it)
         losses = _joules(powers.fixed)
         share = 0.5 + 0.02 * self._noise("sides", self._slots, shortest_h=30, longest_h=2000)
+        # One side is cut off, the other is the rest: in whole joules the two add up to the whole in every slot.
         it_a, losses_a, cooling_a = (_part(whole, share) for whole in (it, losses, cooling))
         office = _joules(self._office_w())
         feeds = {
@@ -245,6 +250,7 @@ class Plant:
         count = self.spec.racks_per_side
         for number in range(1, count):
             noise = 0.03 * self._noise(f"rack-{side}-{number}", self._slots, shortest_h=50, longest_h=1500)
+            # Of three rows the first takes a third of all, the second half of the rest, the third what is left.
             feeds[f"it-{side}{number}"] = _part(rest, 1 / (count - number + 1) + noise)
             rest = rest - feeds[f"it-{side}{number}"]
         return feeds | {f"it-{side}{count}": rest}
