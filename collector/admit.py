@@ -48,8 +48,12 @@ GRACE_MS = 24 * 3600 * 1000
 """How long after a rotated key's end batches of it are kept that nothing links to where its chain ended."""
 UNSETTLED = frozenset({RejectReason.UNSUPPORTED_VERSION, RejectReason.WRONG_TOPIC})
 """Reasons that may go away, or that another sender made: the agent keeps such batches and sends them again."""
-HELD = frozenset({RejectReason.FUTURE_TIME, RejectReason.FOREIGN_CONFIG, RejectReason.KEY_WINDOW})
-"""Reasons that a person has to look at: never settled, kept by the agent, let in by a release and by nothing else."""
+HELD = frozenset({RejectReason.FUTURE_TIME, RejectReason.FOREIGN_CONFIG})
+"""Reasons that a person has to look at: never settled, kept by the agent, let in by a release and by nothing else.
+
+A key outside its window is one as well, but the agent is told nothing of such a batch: it may be of somebody who took
+the key, and must not keep the agent from sending its own under the same number.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ class Repair:
 class Refuse:
     """Put it into quarantine.
 
-    `place` is set when a valid signature proves who sent it, and then settles the number, or holds it.
+    `place` is set when a valid signature proves who sent it.
     """
 
     reason: RejectReason
@@ -141,8 +145,13 @@ class Refuse:
 
     @property
     def is_held(self) -> bool:
-        """Whether its number waits for a person."""
+        """Whether its number waits for a person, and its agent is told so."""
         return self.place is not None and self.reason in HELD
+
+    @property
+    def settles(self) -> bool:
+        """Whether its number need not be sent again."""
+        return self.place is not None and self.reason not in HELD | {RejectReason.KEY_WINDOW}
 
 
 Decision = Commit | Duplicate | Repair | Refuse

@@ -162,7 +162,7 @@ class Index:
         place = refusal.place
         if place and refusal.is_held:
             self._hold(place, refusal.reason.value)
-        elif place:
+        elif place and refusal.settles:
             row = (place.agent, place.epoch, place.seq, refusal.reason.value)
             self.db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", row)
             self.settle(place.agent, place.epoch, place.seq, place.seq)

@@ -186,8 +186,9 @@ class Intake:
             total.acks += taken.acks
         with transaction(self._index.db):
             for one in enrolled.document.releases:
-                if self._index.want_again(one.agent, one.epoch, one.from_seq, one.to_seq):
-                    total.acks.append((enrolled.agents[one.agent].shard, self.ack(one.agent, one.epoch)))
+                agent = enrolled.agents.get(one.agent)
+                if agent and self._index.want_again(one.agent, one.epoch, one.from_seq, one.to_seq):
+                    total.acks.append((agent.shard, self.ack(one.agent, one.epoch)))
         return total
 
     def _take_one(self, arrival: Arrival, enrolled: Enrolled, taken: Taken) -> Place | None:

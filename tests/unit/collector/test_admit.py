@@ -111,13 +111,15 @@ def gate(agent: FakeAgent, memory: Memory, **changes: object) -> Gate:
 def reason(decision: Decision) -> tuple[RejectReason, bool]:
     """Why it was refused, and whether that settles its number."""
     assert isinstance(decision, Refuse), decision
-    return decision.reason, decision.place is not None and not decision.is_held
+    return decision.reason, decision.settles
 
 
 def held(decision: Decision) -> RejectReason:
-    """Why it waits for a person."""
+    """Why it waits for a person; of a key outside its window the agent is told nothing."""
     assert isinstance(decision, Refuse), decision
-    assert decision.is_held
+    assert decision.place is not None
+    assert not decision.settles
+    assert decision.is_held is (decision.reason != RejectReason.KEY_WINDOW)
     return decision.reason
 
 

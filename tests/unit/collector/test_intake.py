@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from collector import intake
@@ -250,3 +251,23 @@ def test_each_agent_has_its_own_room_in_quarantine(tmp_path: Path) -> None:
         assert sizes.keys() == {"", "km01-a1", "km01-a2"}
         assert max(sizes.values()) <= 1024 * 1024
         assert tray.ack("km01-a1", agents[0].epoch).held == [(1, 1200)]
+
+
+def test_whoever_has_an_old_key_keeps_the_agent_from_sending_nothing(tmp_path: Path) -> None:
+    """A batch of the thief's under the agent's next number: the ack must not say that it is held, or is settled."""
+    agent = FakeAgent()
+    agent.configure()
+    old = FakeAgent(epoch=agent.epoch, seq=1, config=agent.config)
+    with bench(tmp_path, [agent]) as desk:
+        enrolment = agent.enrolment()
+        lost = msgspec.structs.replace(old.enrolment().keys[0], to_ms=START_MS, ended="compromised")
+        both = msgspec.structs.replace(enrolment, keys=[lost, *enrolment.keys])
+        document = msgspec.structs.replace(topology_of([agent], 2), agents=[both])
+        write_topology(desk.folder / "topology.signed", document)
+        with opened(desk.settings) as parts:
+            parts.intake.take(arrivals(agent, 0), parts.enrolled())
+            parts.intake.take([Arrival.of(old.read([START_MS - 9], [666], sent_ms=START_MS - 5))], parts.enrolled())
+            told = parts.intake.ack(agent.agent, agent.epoch)
+            assert (told.upto, told.ranges, told.held, told.refused) == (1, [], [], [])
+            assert parts.intake.take([Arrival.of(agent.read([START_MS], [1]))], parts.enrolled()).committed == 1
+            assert [reason for (reason,) in parts.index.db.execute("SELECT reason FROM quarantine")] == ["key_window"]
