@@ -61,11 +61,17 @@ def without_contradictions(
         weighing_rows = [[believed[place] for place in member if believed[place].weighs] for member in family]
         members = [place for member in family for place in member]
         court.doubt(f"{BALANCE_BROKEN}:{parent}", _broken_days(weighing_rows, days), members)
-    weighing = [place for place, row in enumerate(rows) if row.weighs]
+    weighing = _places_of_meters([row.weighs for row in rows], rows)
     court.doubt(PUE_BELOW_ONE, _days_below_one(court.believed(), days), weighing)
-    it = [place for place in weighing if rows[place].term.b]
+    it = _places_of_meters([bool(row.term.b) for row in rows], rows)
     court.doubt(NO_IT_LOAD, _idle_days(court.believed(), days, least_it_w), it)
     return court.believed(), tuple(court.doubts)
+
+
+def _places_of_meters(is_chosen: Sequence[bool], rows: Sequence[Row]) -> list[int]:
+    """All rows of meters of which one is chosen: a meter that is not believed is so whatever it counts for that day."""
+    found = [places for places in nodes_of(rows).values() if any(is_chosen[place] for place in places)]
+    return sorted(place for places in found for place in places)
 
 
 class _Court:

@@ -243,9 +243,9 @@ class Facility:
             if self.is_balance_broken(day, parent, children)
         ]
         self.make_unknown([(day, {parent, *children}, f"balance_broken:{parent}") for parent, children, day in broken])
-        weighing = {t.meter for t in self.terms if t.weighs}
+        weighing = {t.meter for k, t in enumerate(self.terms) if t.weighs and self.cells[k]}
         self.make_unknown([(day, weighing, "pue_below_one") for day in days if self.is_below_one(day)])
-        it = {t.meter for t in self.terms if t.b != 0}
+        it = {t.meter for k, t in enumerate(self.terms) if t.b != 0 and self.cells[k]}
         self.make_unknown([(day, it, "no_it_load") for day in days if self.is_without_load(day)])
 
     def weighing_families(self) -> list[tuple[str, list[str]]]:

@@ -213,6 +213,26 @@ def test_a_facility_that_only_gives_away_has_no_ratio_and_no_uncertainty() -> No
     assert [doubt.code for doubt in doubts] == ["pue_below_one"]
 
 
+def test_a_meter_that_is_not_believed_is_so_with_all_its_terms_and_one_that_never_weighs_is_believed() -> None:
+    """Two slots: main weighs in the first only; aside never does."""
+    turn_ms = SLOT_MS
+    made = {
+        term("main", 1, max_power_w=1, to_ms=turn_ms): made_slots(100, 50),
+        term("main", 0, max_power_w=1, from_ms=turn_ms): made_slots(100, 50),
+        term("it", b=1, max_power_w=1): made_slots(200, 200),
+        term("aside", max_power_w=1): made_slots(7, 7),
+    }
+    laid = [lay(slots, one, np.arange(3, dtype=np.int64) * SLOT_MS) for one, slots in made.items()]
+    found, (doubt,) = without_contradictions(laid, int64(0, 2), Fraction(0))
+    assert doubt.code == "pue_below_one"
+    assert [(row.flags[row.first : row.last] & int(Flag.BALANCE) > 0).tolist() for row in found] == [
+        [True],
+        [True],
+        [True, True],
+        [False, False],
+    ]
+
+
 def test_a_day_below_one_is_of_its_local_day() -> None:
     curve = three_days({MAIN: (100, 100, 100), IT: (90, 200, 90)})
     (doubt,) = curve.doubts
