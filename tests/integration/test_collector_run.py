@@ -123,7 +123,7 @@ def test_an_unknown_meter_is_kept_and_used_once_the_topology_has_it(scene: Scene
     scene.link.publish(stranger.read([START_MS, START_MS + 500], [7, 8], points=[0, 1]))
     assert scene.link.acked(2).refused == []
     wait_until(lambda: scene.stored() == [START_MS], "the known meter is used")
-    assert [key.meter for key in scene.reader.keys("km01")] == ["main-a"]
+    wait_until(lambda: [key.meter for key in scene.reader.keys("km01")] == ["main-a"], "and the other one is not")
     assert "ungiven_meter" in [one.kind for one in scene.reader.incidents("km01")]
     write_topology(scene.folder / "topology.signed", topology_of([stranger], 2))
     wait_until(lambda: len(scene.reader.keys("km01")) == 2, "what waited is looked at again")
