@@ -98,6 +98,7 @@ def test_an_agent_may_write_its_own_branch_and_no_other(tmp_path: Path, authorit
             "pue/v1/s0/km01-a1/data": "No matching subscribers",
             "pue/v1/s0/yx01-a1/data": "Not authorized",
             "pue/v1/s0/km01-a1/ack": "Not authorized",
+            "pue/v1/s0/_/state": "Not authorized",
         }.items():
             assert Caller(tmp_path, "km01-a1").publish(port, leaf) == answer
 
@@ -173,8 +174,11 @@ def test_readings_reach_the_store_through_the_deployed_broker(tmp_path: Path, au
                 return 0
 
         with (
-            running([BIN / "pue-collector", "run", "--config", config], tmp_path / "collector.log"),
-            running([BIN / "pue-agent", "run", "--config", agent_toml], tmp_path / "agent.log"),
+            running([BIN / "pue-collector", "run", "--config", config], tmp_path / "collector.log") as collector,
+            running([BIN / "pue-agent", "run", "--config", agent_toml], tmp_path / "agent.log") as agent,
         ):
             wait_until(lambda: stored() >= 3, "three readings stored", 30)
+            wait_until(lambda: "collector yn-c1 is online" in agent.log.read_text(), "the agent knows that it is there")
+            collector.kill()
+            wait_until(lambda: "collector yn-c1 is offline" in agent.log.read_text(), "the broker says that it is gone")
         reader.close()

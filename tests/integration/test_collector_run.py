@@ -129,6 +129,21 @@ def test_an_unknown_meter_is_kept_and_used_once_the_topology_has_it(scene: Scene
     wait_until(lambda: len(scene.reader.keys("km01")) == 2, "what waited is looked at again")
 
 
+def test_of_two_owners_of_a_shard_the_earlier_one_stops(scene: Scene) -> None:
+    """On another machine, with a state of its own: agents believe the later one, and the first must not go on acking."""
+    folder = scene.folder / "second"
+    folder.mkdir()
+    config = collector_toml(folder, port=scene.port)
+    config.write_text(config.read_text().replace('"yn-c1"', '"yn-c2"'))
+    write_topology(folder / "topology.signed", topology_of([scene.agent]))
+    with running([COLLECTOR, "run", "--config", config], folder / "collector.log") as second:
+        wait_until(lambda: not scene.collector.is_running, "the first one has stopped")
+        assert "collector 'yn-c2' has taken over pue/v1/s0/_/state" in scene.collector.log.read_text()
+        scene.link.publish(*scene.agent.batches)
+        assert scene.link.acked(1).collector == "yn-c2"
+        assert second.is_running
+
+
 def test_a_broken_topology_file_changes_nothing_and_is_reported_once(scene: Scene) -> None:
     (scene.folder / "topology.signed").write_bytes(b"nonsense\n")
     wait_until(lambda: "stays in force" in scene.collector.log.read_text(), "the problem is named")
