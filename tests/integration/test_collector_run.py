@@ -130,7 +130,7 @@ def test_an_unknown_meter_is_kept_and_used_once_the_topology_has_it(scene: Scene
 
 
 def test_of_two_owners_of_a_shard_the_earlier_one_stops(scene: Scene) -> None:
-    """On another machine, with a state of its own: agents believe the later one, and the first must not go on acking."""
+    """On another machine, with its own state: agents believe the later one, and the first must not go on acking."""
     folder = scene.folder / "second"
     folder.mkdir()
     config = collector_toml(folder, port=scene.port)
