@@ -286,12 +286,12 @@ def answer_to(request: bytes, choice: Random) -> bytes:
 def snmp_believed(choice: Random) -> tuple[bool, bool]:
     """Whether the right answer is, and whether one is that differs from it in anything but what the device may choose.
 
-    That is a value and its type, and which object an error that there is none would be about.
+    That is a value with its type and length, which decoding judges, and which object an error would be about.
     """
     asked = Asked.of(choice)
     numbers = [at for at in range(len(asked.answer) - 2) if asked.answer[at : at + 2] == b"\x02\x01"]
     *_, error_index, first, second = numbers
-    free = {error_index + 2, first, first + 2, second, second + 2}
+    free = {error_index + 2, *range(first, first + 3), *range(second, second + 3)}
     forged = bytearray(asked.answer)
     place = choice.choice([at for at in range(len(forged)) if at not in free])
     forged[place] ^= 1 << choice.randrange(8)
