@@ -24,6 +24,7 @@ from collector.admit import Route
 from collector.app import Parts, opened
 from collector.intake import Arrival, Intake
 from pue.contract import wire
+from pue.contract.decode import ObjectCode, decode
 from pue.contract.series import SeriesKey
 from pue.contract.signing import Signer
 from pue.contract.topology import AgentKey, Topology
@@ -40,6 +41,7 @@ HOUR_MS = 3_600_000
 END_MS = START_MS + HOUR_MS
 """When lost keys ended; honest readings begin a day later."""
 NOW_MS = START_MS + 400 * 24 * HOUR_MS
+VALUE = ObjectCode("integer", 0)
 OIDS = ("1.3.6.1.4.1.318.1.1.26.4.3.1.9.1", "1.3.6.1.4.1.318.1.1.26.4.3.1.5.1")
 
 Forgery = tuple[bytes, Route | None]
@@ -286,12 +288,12 @@ def answer_to(request: bytes, choice: Random) -> bytes:
 def snmp_believed(choice: Random) -> tuple[bool, bool]:
     """Whether the right answer is, and whether one is that differs from it in anything but what the device may choose.
 
-    That is a value with its type and length, which decoding judges, and which object an error would be about.
+    That is a value and its type, and which object an error that there is none would be about.
     """
     asked = Asked.of(choice)
     numbers = [at for at in range(len(asked.answer) - 2) if asked.answer[at : at + 2] == b"\x02\x01"]
     *_, error_index, first, second = numbers
-    free = {error_index + 2, *range(first, first + 3), *range(second, second + 3)}
+    free = {error_index + 2, first, first + 2, second, second + 2}
     forged = bytearray(asked.answer)
     place = choice.choice([at for at in range(len(forged)) if at not in free])
     forged[place] ^= 1 << choice.randrange(8)
@@ -299,11 +301,12 @@ def snmp_believed(choice: Random) -> tuple[bool, bool]:
 
 
 def is_answer(asked: Asked, message: bytes) -> bool:
+    """Whether the agent would make counts of it: a value that is no number is kept as it came, and none."""
     try:
-        asked.question.answered(message, asked.number)
+        values = asked.question.answered(message, asked.number)
     except (NotOurs, Refused):
         return False
-    return True
+    return all(decode(value.hex(), VALUE)[0] is not None for value in values)
 
 
 def modbus_believed(choice: Random) -> tuple[bool, bool]:
