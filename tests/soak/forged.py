@@ -41,7 +41,7 @@ HOUR_MS = 3_600_000
 END_MS = START_MS + HOUR_MS
 """When lost keys ended; honest readings begin a day later."""
 NOW_MS = START_MS + 400 * 24 * HOUR_MS
-VALUE = ObjectCode("integer", 0)
+VALUE = ObjectCode("i32", 0)
 OIDS = ("1.3.6.1.4.1.318.1.1.26.4.3.1.9.1", "1.3.6.1.4.1.318.1.1.26.4.3.1.5.1")
 
 Forgery = tuple[bytes, Route | None]
