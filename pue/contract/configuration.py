@@ -26,7 +26,6 @@ class MeterSetup:
 
     meter: str
     profile: str
-    serial: str
     ct: Fraction
     pt: Fraction
     side: str
@@ -63,7 +62,7 @@ class Configuration:
         """As version 1 of the wire sends it."""
         return cls(
             tuple(
-                MeterSetup(meter.meter, meter.profile, meter.serial, Fraction(meter.ct), Fraction(meter.pt), "")
+                MeterSetup(meter.meter, meter.profile, Fraction(meter.ct), Fraction(meter.pt), "")
                 for meter in config.meters
             ),
             tuple(
@@ -88,7 +87,7 @@ class Configuration:
         links = [_link(digest, parts[digest]) for digest in manifest.links]
         found = cls(
             tuple(
-                MeterSetup(meter.meter, meter.profile, meter.serial, Fraction(meter.ct), Fraction(meter.pt), meter.side)
+                MeterSetup(meter.meter, meter.profile, Fraction(meter.ct), Fraction(meter.pt), meter.side)
                 for link in links
                 for meter in link.meters
             ),

@@ -45,7 +45,7 @@ def test_points_are_numbered_through_links_meters_and_points() -> None:
         ("m1", "energy_import"), ("m1", "power"), ("m2", "energy_import"), ("m3", "power"),
     ]  # fmt: skip
     assert [one.scale for one in found.points] == [Fraction(1, 1000), Fraction(3, 25), Fraction(1, 1000), Fraction(10)]
-    assert found.meters[0] == MeterSetup("m1", "p", "SN", Fraction(400), Fraction(1), "secondary")
+    assert found.meters[0] == MeterSetup("m1", "p", Fraction(400), Fraction(1), "secondary")
     assert found.profiles == {"p": "text"}
 
 
@@ -60,7 +60,7 @@ def test_version_1_means_the_same() -> None:
     found = Configuration.of_one_batch(whole)
     parted = together(config(LinkPart(link="l", meters=[meter("m1", point())])))
     assert (found.points, found.profiles) == (parted.points, parted.profiles)
-    assert found.meters == (MeterSetup("m1", "p", "SN", Fraction(400), Fraction(1), ""),)
+    assert found.meters == (MeterSetup("m1", "p", Fraction(400), Fraction(1), ""),)
 
 
 @pytest.mark.parametrize(
